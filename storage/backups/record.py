@@ -1,0 +1,237 @@
+"""What is known of one backup. Records are facts: they are replaced, never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from storage.clock import from_text, to_text
+from storage.errors import Conflict, InvalidRecord, say
+
+
+class BackupState(StrEnum):
+    TAKING = "taking"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+    """Taken whole, but the file is no longer what was written."""
+    MISSING = "missing"
+    """Taken whole, but the file is no longer there."""
+
+    def may_become(self, other: BackupState) -> bool:
+        return other in _NEXT[self]
+
+
+_AFTERWARDS = frozenset({BackupState.COMPLETE, BackupState.DAMAGED, BackupState.MISSING})
+_NEXT: Mapping[BackupState, frozenset[BackupState]] = {
+    BackupState.TAKING: frozenset(
+        {BackupState.COMPLETE, BackupState.FAILED, BackupState.CANCELLED, BackupState.INTERRUPTED}
+    ),
+    # A file that comes back as it was written is good again: somebody mounted the disk, or copied it back.
+    BackupState.COMPLETE: _AFTERWARDS,
+    BackupState.DAMAGED: _AFTERWARDS,
+    BackupState.MISSING: _AFTERWARDS,
+    BackupState.FAILED: frozenset(),
+    BackupState.CANCELLED: frozenset(),
+    BackupState.INTERRUPTED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFacts:
+    """One line of the manifest: what the archive holds of a table, counted in the snapshot of the dump."""
+
+    rows: int
+    digest: str | None
+    """`storage.backups.digest`'s form; None when content digests were switched off."""
+    bytes: int = 0
+    """The table's size on the server with its TOAST, without indexes."""
+    left_out: bool = False
+    """Only the structure is in the archive; rows is 0 then."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rows": self.rows, "digest": self.digest, "bytes": self.bytes, "left_out": self.left_out}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TableFacts:
+        return cls(rows=data["rows"], digest=data["digest"], bytes=data["bytes"], left_out=data["left_out"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """One look at the archive on disk: SHA-256 equal, and read in full by pg_restore."""
+
+    at: datetime
+    good: bool
+    seconds: float
+    reason: str = ""
+    """Why not, in English, when it is not good."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"at": to_text(self.at), "good": self.good, "seconds": self.seconds, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verification:
+        return cls(at=_time(data["at"]), good=data["good"], seconds=data["seconds"], reason=data["reason"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """The server and the database as they were when the backup was taken; all a restore has to know of them."""
+
+    server_version: str = ""
+    """As `SHOW server_version` has it, for example 15.18 (Debian 15.18-0+deb12u1)."""
+    server_major: int = 0
+    database: str = ""
+    """The database's name on its server."""
+    size: int = 0
+    """pg_database_size, bytes."""
+    owner: str = ""
+    encoding: str = "UTF8"
+    collate: str = "C"
+    ctype: str = "C"
+    locale_provider: str = "c"
+    """pg_database.datlocprovider: c (libc), i (ICU), b (builtin)."""
+    locale: str = ""
+    """The ICU or builtin locale; '' with libc."""
+    extensions: tuple[tuple[str, str], ...] = ()
+    """(name, version) of what is installed, plpgsql left out."""
+    roles: tuple[str, ...] = ()
+    """Roles that own something or are granted something in the database."""
+    large_objects: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"extensions": [list(pair) for pair in self.extensions], "roles": list(self.roles)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SourceFacts:
+        values = dict(data)
+        values["extensions"] = tuple((name, version) for name, version in data["extensions"])
+        values["roles"] = tuple(data["roles"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRecord:
+    """One line of the catalog."""
+
+    backup_id: str
+    database: str
+    """The registered name of the database it was taken of."""
+    state: BackupState = BackupState.TAKING
+    archive: str = ""
+    """The archive's path inside the data folder; '' until it is published."""
+    bytes: int = 0
+    sha256: str = ""
+    no_logs: bool = False
+    taken_by: str = ""
+    job_id: str = ""
+    started_at: datetime
+    ended_at: datetime | None = None
+    program: str = ""
+    """For example pg_dump 15.18."""
+    compression: str = ""
+    """gzip:1 or zstd:1."""
+    archive_format: tuple[int, int] | None = None
+    """The custom format's own version, for example (1, 14)."""
+    snapshot: str = ""
+    source: SourceFacts = SourceFacts()
+    schema_fingerprint: str = ""
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    """schema.table to what the archive holds of it."""
+    verified: Verification | None = None
+    """The newest look at the archive."""
+    error: Mapping[str, Any] | None = None
+    """`StorageError.to_json` when it failed, was cancelled or interrupted."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be restored, downloaded and counted."""
+        return self.state is BackupState.COMPLETE
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
+
+    def with_(self, **changes: Any) -> BackupRecord:
+        return replace(self, **changes)
+
+    def move_to(self, state: BackupState, **changes: Any) -> BackupRecord:
+        """The record in another state. Raises Conflict for a change that cannot be."""
+        if not self.state.may_become(state):
+            raise Conflict(
+                say("A backup that is %(state)s cannot become %(next)s.", state=self.state.value, next=state.value)
+            )
+        return replace(self, state=state, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "id": self.backup_id,
+            "database": self.database,
+            "state": self.state.value,
+            "archive": self.archive,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "no_logs": self.no_logs,
+            "taken_by": self.taken_by,
+            "job_id": self.job_id,
+            "started_at": to_text(self.started_at),
+            "ended_at": to_text(self.ended_at),
+            "program": self.program,
+            "compression": self.compression,
+            "archive_format": list(self.archive_format) if self.archive_format else None,
+            "snapshot": self.snapshot,
+            "source": self.source.to_json(),
+            "schema_fingerprint": self.schema_fingerprint,
+            "tables": {name: table.to_json() for name, table in self.tables.items()},
+            "verified": self.verified.to_json() if self.verified else None,
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BackupRecord:
+        match data["format"]:
+            case 1:
+                archive_format = data["archive_format"]
+                return cls(
+                    backup_id=data["id"],
+                    database=data["database"],
+                    state=BackupState(data["state"]),
+                    archive=data["archive"],
+                    bytes=data["bytes"],
+                    sha256=data["sha256"],
+                    no_logs=data["no_logs"],
+                    taken_by=data["taken_by"],
+                    job_id=data["job_id"],
+                    started_at=_time(data["started_at"]),
+                    ended_at=from_text(data["ended_at"]),
+                    program=data["program"],
+                    compression=data["compression"],
+                    archive_format=(archive_format[0], archive_format[1]) if archive_format else None,
+                    snapshot=data["snapshot"],
+                    source=SourceFacts.from_json(data["source"]),
+                    schema_fingerprint=data["schema_fingerprint"],
+                    tables={name: TableFacts.from_json(table) for name, table in data["tables"].items()},
+                    verified=Verification.from_json(data["verified"]) if data["verified"] else None,
+                    error=data["error"],
+                )
+            case newer:
+                raise InvalidRecord(say("The backup's format %(format)s is newer than this program.", format=newer))
+
+
+def _time(text: str) -> datetime:
+    moment = from_text(text)
+    if moment is None:
+        raise ValueError("a time is missing")
+    return moment

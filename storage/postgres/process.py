@@ -1,0 +1,170 @@
+"""Running programs: the one place of pghaven that starts child processes for work.
+
+A child is in a process group of its own, gets SIGKILL from the kernel when we die (Linux), reads no input, and speaks
+English. Its lines are streamed, the last ones kept for the error; whatever ends the wait ends the whole group.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from storage.errors import ProgramFailed, Unavailable, say
+
+OnLine = Callable[[str], None]
+OnOutput = Callable[[bytes], None]
+
+CHUNK = 1 << 20
+LOOK_EVERY = 0.1
+"""Seconds between two looks at cancel and the watchdog."""
+_KEPT_LINES = 30
+_PR_SET_PDEATHSIG = 1
+_F_SETPIPE_SZ = 1031
+
+# Loaded here and not in the child: between fork and exec nothing may import or take a lock.
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class RunProgram(Protocol):
+    def __call__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        on_line: OnLine = ...,
+        on_output: OnOutput | None = ...,
+        watch: Callable[[], None] = ...,
+    ) -> None: ...
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> Callable[[], None] | None:
+    """For Popen's preexec_fn. The signal also comes when the *thread* that forked ends: start children from
+    long-lived threads only."""
+    libc = _libc
+    if libc is None:
+        return None
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
+
+
+def run_program(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str],
+    on_line: OnLine = lambda line: None,
+    on_output: OnOutput | None = None,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a program to its end. Raises ProgramFailed for every code but 0.
+
+    `on_line` gets each line of standard error (and of standard output when there is no `on_output`); `on_output` gets
+    standard output in chunks of at most a MiB. `watch` is called ten times a second and may raise, for cancel or a
+    stall: then the group is ended and the exception goes on.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - a prctl, nothing that could take a lock
+        )
+    except OSError as error:
+        raise Unavailable(
+            say("%(program)s could not be started: %(reason)s", program=str(command[0]), reason=error.strerror or "")
+        ) from error
+    try:
+        last_lines = _pump(process, on_line, on_output, watch)
+    except BaseException:
+        end_group(process)
+        raise
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+    if code := process.wait():
+        raise ProgramFailed(Path(str(command[0])).name, code, tuple(last_lines))
+
+
+def end_group(process: subprocess.Popen[bytes], *, patience: float = 1.0) -> None:
+    """End a child and all its children: SIGTERM, so that it can cancel its query at the server, then SIGKILL."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _pump(
+    process: subprocess.Popen[bytes], on_line: OnLine, on_output: OnOutput | None, watch: Callable[[], None]
+) -> deque[str]:
+    assert process.stdout is not None and process.stderr is not None
+    last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+
+    def keep(line: str) -> None:
+        last_lines.append(line)
+        on_line(line)
+
+    errors, output = _Lines(keep), _Lines(keep)
+    takers: dict[int, OnOutput] = {
+        process.stderr.fileno(): errors.feed,
+        process.stdout.fileno(): on_output or output.feed,
+    }
+    if on_output and _libc is not None:
+        with suppress(OSError):  # the kernel's limit for pipes may be lower; then it stays as it is
+            fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, CHUNK)
+    next_look = time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        for descriptor in takers:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while takers:
+            for key, _ in selector.select(LOOK_EVERY):
+                chunk = os.read(key.fd, CHUNK)
+                if chunk:
+                    takers[key.fd](chunk)
+                else:
+                    selector.unregister(key.fd)
+                    del takers[key.fd]
+            if time.monotonic() >= next_look:
+                watch()
+                next_look = time.monotonic() + LOOK_EVERY
+    errors.end()
+    output.end()
+    while True:
+        try:
+            process.wait(LOOK_EVERY)
+            return last_lines
+        except subprocess.TimeoutExpired:
+            watch()
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines of text; a line without an end is cut at 64 KiB."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._rest, self._on_line = b"", on_line
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+        if len(self._rest) > 1 << 16:
+            self.end()
+
+    def end(self) -> None:
+        if self._rest:
+            self._on_line(self._rest.decode(errors="replace"))
+            self._rest = b""

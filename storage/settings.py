@@ -1,0 +1,111 @@
+"""What the environment decides. Read once, strictly; every variable is described in the README's table.
+
+A secret may also come from a file: NAME_FILE instead of NAME. Both at once is an error, as is a file that is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from storage.errors import Invalid, say
+from storage.secret import Secret
+
+DATABASE_VARIABLES = ("DATABASE_URL", "DSN", "PG_DATABASE_URL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this instance runs. Sizes in bytes, times in seconds."""
+
+    data_folder: Path
+    private_folder: Path | None = None
+    """Programs and the embedded server's data; None means the place chosen by `storage.postgres.places`."""
+    host: str = "127.0.0.1"
+    port: int = 8632
+    threads: int = 16
+    database_url: Secret | None = None
+    database_variable: str = ""
+    pg_bin_dirs: tuple[Path, ...] = ()
+    secret_key: Secret | None = None
+    admin_password: Secret | None = None
+    time_zone: str = "UTC"
+    parallel_jobs: int = 2
+    restore_jobs: int = 2
+    lock_wait_seconds: int = 60
+    stall_seconds: int = 300
+    stop_grace_seconds: int = 10
+    space_reserve: int = 64 * 1024 * 1024
+    session_idle_seconds: int = 12 * 3600
+    behind_proxies: int = 0
+    secure_cookies: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings. Raises Invalid naming the variable that cannot be used."""
+        defaults = cls(data_folder=Path("backups"))
+        database_variable = next((name for name in DATABASE_VARIABLES if _secret(environment, name)), "")
+        private_folder = environment.get("PGHAVEN_PRIVATE_FOLDER")
+        return cls(
+            data_folder=Path(environment.get("BACKUP_STORAGE_PATH") or "backups").absolute(),
+            private_folder=Path(private_folder).absolute() if private_folder else None,
+            host=environment.get("HOST") or defaults.host,
+            port=_whole(environment, "PORT", defaults.port, least=0, most=65535),
+            threads=_whole(environment, "THREADS", defaults.threads, least=8, most=256),
+            database_url=_secret(environment, database_variable) if database_variable else None,
+            database_variable=database_variable,
+            pg_bin_dirs=tuple(Path(part) for part in environment.get("PG_BIN_DIRS", "").split(os.pathsep) if part),
+            secret_key=_secret(environment, "SECRET_KEY"),
+            admin_password=_secret(environment, "ADMIN_PASSWORD"),
+            time_zone=_zone(environment),
+            parallel_jobs=_whole(environment, "PARALLEL_JOBS", defaults.parallel_jobs, least=1, most=16),
+            restore_jobs=_whole(environment, "RESTORE_JOBS", defaults.restore_jobs, least=1, most=32),
+            lock_wait_seconds=_whole(environment, "LOCK_WAIT_SECONDS", defaults.lock_wait_seconds, least=1),
+            stall_seconds=_whole(environment, "STALL_SECONDS", defaults.stall_seconds, least=1),
+            stop_grace_seconds=_whole(environment, "STOP_GRACE_SECONDS", defaults.stop_grace_seconds, least=0),
+            space_reserve=_whole(environment, "SPACE_RESERVE_MB", defaults.space_reserve >> 20, least=0) << 20,
+            session_idle_seconds=_whole(environment, "SESSION_IDLE_MINUTES", 720, least=1) * 60,
+            behind_proxies=_whole(environment, "BEHIND_PROXIES", 0, least=0, most=5),
+            secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
+        )
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, *, least: int, most: int = 10**9) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise Invalid(
+            say("%(name)s is “%(value)s”; it must be a whole number from %(least)s to %(most)s.",
+                name=name, value=text[:40], least=least, most=most)
+        )  # fmt: skip
+    return int(text)
+
+
+def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
+    value, file = environment.get(name), environment.get(f"{name}_FILE")
+    if value and file:
+        raise Invalid(say("Both %(name)s and %(name)s_FILE are set; keep one.", name=name))
+    if file:
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Invalid(
+                say("%(name)s_FILE names %(file)s, which cannot be read: %(reason)s",
+                    name=name, file=file, reason=error.strerror or "")
+            ) from error  # fmt: skip
+    return Secret(value) if value else None
+
+
+def _zone(environment: Mapping[str, str]) -> str:
+    name = environment.get("TIMEZONE") or environment.get("TZ") or "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise Invalid(
+            say("“%(name)s” is not a time zone; use a name such as Europe/Berlin.", name=name[:80])
+        ) from error
+    return name
