@@ -1,0 +1,45 @@
+"""Argument lists of the client programs, as pure functions. Constants, our own paths and quoted catalogue names only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def compression_for(major: int, *, zstd: bool) -> str:
+    """The fastest good codec that a pg_dump of this major has: zstd from 16 on where built in, otherwise gzip.
+
+    Level 1 in both: the server's COPY is then the slower part, so that higher levels only cost time.
+    """
+    return "zstd:1" if zstd and major >= 16 else "gzip:1"
+
+
+def dump_command(
+    program: Path, *, compression: str, snapshot: str, lock_wait_seconds: int, structure_only: Iterable[tuple[str, str]]
+) -> list[str]:
+    """pg_dump in the custom format to standard output, at an exported snapshot.
+
+    `structure_only` are (schema, table) pairs as the catalogue has them. pg_dump 14 takes no codec name and would
+    silently not compress, so gzip is asked for by number alone, which all know.
+    """
+    codec, _, level = compression.partition(":")
+    return [
+        str(program),
+        "--format=custom",
+        "--no-password",
+        "--verbose",
+        f"--compress={level if codec == 'gzip' else compression}",
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={lock_wait_seconds * 1000}",
+        *(f"--exclude-table-data={pattern(schema, table)}" for schema, table in structure_only),
+    ]
+
+
+def read_through_command(program: Path, archive: Path) -> list[str]:
+    """pg_restore that decodes every byte of an archive and throws the SQL away."""
+    return [str(program), "--file=/dev/null", str(archive)]
+
+
+def pattern(schema: str, table: str) -> str:
+    """A pattern of pg_dump that matches exactly one table: quoted, so that no letter of the name means anything."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table))
