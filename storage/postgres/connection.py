@@ -85,6 +85,11 @@ class Connection:
             "user": self.user,
             "dbname": self.dbname,
             "sslmode": self.sslmode,
+            # A server or a network that has died without a word is noticed within a minute.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 60_000,
         }
         if self.password:
             values["password"] = self.password.reveal

@@ -1,0 +1,214 @@
+"""The catalog: every backup's record, and whether its archive is still there as it was written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Collection
+from datetime import datetime
+from pathlib import Path
+
+from storage import jsonfiles
+from storage.backups.record import BackupRecord, BackupState, Verification
+from storage.clock import Clock
+from storage.errors import Damaged, InvalidRecord, NotFound, say
+from storage.jsonfiles import Records
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """Records in `metadata/backups`, and beside each archive its record again, so that the one rebuilds the other."""
+
+    def __init__(self, data_folder: Path, *, clock: Clock) -> None:
+        self.data_folder, self._clock = data_folder, clock
+        self.archives = data_folder / "archives"
+        self.archives.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._records: Records[BackupRecord] = Records(
+            data_folder / "metadata" / "backups",
+            decode=BackupRecord.from_json,
+            encode=BackupRecord.to_json,
+            identify=lambda record: record.backup_id,
+            on_damaged=self._rebuild_one,
+        )
+
+    def all(self) -> list[BackupRecord]:
+        """Newest first."""
+        return self._records.all()[::-1]
+
+    def find(
+        self,
+        *,
+        database: str | None = None,
+        since: datetime | None = None,
+        states: Collection[BackupState] | None = None,
+    ) -> list[BackupRecord]:
+        """Newest first; `since` is the earliest start."""
+        return [
+            record
+            for record in self.all()
+            if database in (None, record.database)
+            and (since is None or record.started_at >= since)
+            and (states is None or record.state in states)
+        ]
+
+    def get(self, backup_id: str) -> BackupRecord:
+        try:
+            return self._records.get(backup_id)
+        except NotFound:
+            raise NotFound(say("There is no backup %(id)s.", id=backup_id[:80])) from None
+
+    def newest_good(self, database: str, *, besides: str = "") -> BackupRecord | None:
+        """The newest backup of a database that may be restored, looking at its file first."""
+        for record in self.find(database=database, states={BackupState.COMPLETE}):
+            if record.backup_id != besides and self.check_file(record).good:
+                return record
+        return None
+
+    def before(self, record: BackupRecord) -> BackupRecord | None:
+        """The whole backup of the same database that was taken before this one."""
+        earlier = self.find(database=record.database, states={BackupState.COMPLETE})
+        return next((other for other in earlier if other.started_at < record.started_at), None)
+
+    def archive_path(self, record: BackupRecord) -> Path:
+        """Where the archive is, or was. Raises NotFound when there never was one."""
+        if not record.archive:
+            raise NotFound(say("The backup %(id)s has no archive: it is %(state)s.",
+                               id=record.backup_id, state=record.state.value))  # fmt: skip
+        return self.data_folder / record.archive
+
+    def good_archive(self, record: BackupRecord) -> Path:
+        """The archive for restoring or downloading. Raises Damaged for one that is not as it was written."""
+        record = self.check_file(record) if record.archive else record
+        if record.good:
+            return self.archive_path(record)
+        newest = self.newest_good(record.database, besides=record.backup_id)
+        raise Damaged(
+            say("The backup %(id)s is %(state)s and will not be used.", id=record.backup_id, state=record.state.value),
+            advice=say(
+                "The newest good backup of %(database)s is %(id)s.", database=record.database, id=newest.backup_id
+            )
+            if newest
+            else say("There is no other good backup of %(database)s.", database=record.database),
+        )
+
+    def save(self, record: BackupRecord) -> None:
+        """Keep a record, and its copy beside the archive once there is one."""
+        if record.archive:
+            self.save_copy(record)
+        self._records.save(record)
+
+    def save_copy(self, record: BackupRecord) -> None:
+        """Keep the copy alone, beside the place of the archive."""
+        jsonfiles.write(self._copy_path(record), record.to_json())
+
+    def check_file(self, record: BackupRecord) -> BackupRecord:
+        """A cheap look: is the file there, with its size? Changes the record's state when the answer is new.
+
+        A damaged one stays damaged until it is verified again: its size says nothing of its bits.
+        """
+        if not record.archive or record.state not in (BackupState.COMPLETE, BackupState.MISSING):
+            return record
+        try:
+            size = self.archive_path(record).stat().st_size
+        except FileNotFoundError:
+            size = None
+        if size is None:
+            return self._move(record, BackupState.MISSING, "the file is not there")
+        if size != record.bytes:
+            return self._move(record, BackupState.DAMAGED, f"the file has {size} bytes, {record.bytes} were written")
+        return self._move(record, BackupState.COMPLETE, "")
+
+    def check_files(self) -> list[BackupRecord]:
+        """Look at every archive; returns the records whose state changed."""
+        changed = []
+        for record in self.find(states={BackupState.COMPLETE, BackupState.MISSING}):
+            now = self.check_file(record)
+            if now.state is not record.state:
+                changed.append(now)
+        return changed
+
+    def record_verification(self, record: BackupRecord, verification: Verification) -> BackupRecord:
+        """Keep what a full look at the archive found."""
+        current = self.get(record.backup_id)
+        missing = not self.archive_path(record).exists()
+        state = BackupState.COMPLETE if verification.good else BackupState.MISSING if missing else BackupState.DAMAGED
+        verified = current.move_to(state, verified=verification)
+        self.save(verified)
+        return verified
+
+    def rebuild(self) -> list[BackupRecord]:
+        """Bring back records that are missing, from the copies beside the archives; returns them."""
+        known = {record.backup_id for record in self.all()}
+        found = []
+        for copy in sorted(self.archives.glob("*/*.json")):
+            try:
+                record = BackupRecord.from_json(jsonfiles.read(copy))
+            except (InvalidRecord, KeyError, TypeError, ValueError) as error:
+                logger.warning("the record beside an archive cannot be read: %s: %s", copy, error)
+                continue
+            if record.backup_id not in known:
+                self._records.save(record)
+                found.append(record)
+        return found
+
+    def settle(self, *, is_alive: Callable[[str], bool]) -> list[BackupRecord]:
+        """Close the records of takes whose job is gone: published whole, or interrupted and swept."""
+        closed = []
+        for record in self.find(states={BackupState.TAKING}):
+            if is_alive(record.job_id):
+                continue
+            closed.append(self._settle_one(record))
+        return closed
+
+    def _settle_one(self, record: BackupRecord) -> BackupRecord:
+        for copy in (self.archives / record.database).glob("*.json"):
+            try:
+                published = BackupRecord.from_json(jsonfiles.read(copy))
+            except (InvalidRecord, KeyError, TypeError, ValueError):
+                continue
+            if published.backup_id != record.backup_id:
+                continue
+            archive = self.archive_path(published)
+            # The copy is written before the rename and the record after it: both there means that only the last
+            # stroke was missing.
+            if archive.exists() and archive.stat().st_size == published.bytes:
+                self._records.save(published)
+                return published
+            copy.unlink()
+            archive.unlink(missing_ok=True)
+        interrupted = record.move_to(BackupState.INTERRUPTED, ended_at=self._clock())
+        self.save(interrupted)
+        return interrupted
+
+    def _move(self, record: BackupRecord, state: BackupState, reason: str) -> BackupRecord:
+        if record.state is state:
+            return record
+        moved = record.move_to(state)
+        if reason:
+            moved = moved.with_(verified=Verification(at=self._clock(), good=False, seconds=0.0, reason=reason))
+        self._records.save(moved)
+        if state is BackupState.COMPLETE or self._copy_path(record).parent.exists():
+            jsonfiles.write(self._copy_path(moved), moved.to_json())
+        return moved
+
+    def _copy_path(self, record: BackupRecord) -> Path:
+        return (self.data_folder / record.archive).with_suffix(".json")
+
+    def _rebuild_one(self, path: Path, error: InvalidRecord) -> None:
+        logger.error("a record could not be read and was put aside: %s", error)
+        if brought_back := self.rebuild():
+            logger.warning("brought back from beside the archives: %s", [record.backup_id for record in brought_back])
+
+
+def archive_name(database: str, moment: datetime, *, no_logs: bool) -> str:
+    """backup_<database>_<UTC time>[_no-logs].dump: the name on disk and of a download."""
+    suffix = "_no-logs" if no_logs else ""
+    return f"backup_{database}_{moment:%Y-%m-%dT%H-%M-%S}{suffix}.dump"
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Move a finished archive to its place: whole or not at all, and still there after a power cut."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.replace(staged, target)
+    jsonfiles.sync_folder(target.parent)

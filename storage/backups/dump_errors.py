@@ -1,0 +1,65 @@
+"""The plain names of what ends a dump: disk full, locked, no right, connection lost."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from storage.backups import preflight
+from storage.errors import Conflict, Denied, Message, ProgramFailed, StorageError, Unavailable, say
+from storage.postgres.connection import describe
+
+_NOTHING_KEPT = say("No backup was made; earlier ones are as they were.")
+
+
+@contextmanager
+def named(folder: Path, *, role: str) -> Iterator[None]:
+    """Turn what a dump raises into refusals; `folder` is where archives are kept."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(folder).free
+        raise preflight.disk_full(folder, free=free, needed=free) from error
+    except ProgramFailed as error:
+        raise explain(error, role=role) from error
+    except psycopg.Error as error:
+        raise describe(error, doing=say("The database could not be read.")) from error
+
+
+def explain(error: ProgramFailed, *, role: str) -> StorageError:
+    """Name the cause of a failed pg_dump from its last lines, which are in English (LC_ALL=C)."""
+    words = "\n".join(line for line in error.lines if "error" in line or "detail" in line or "hint" in line)
+    text = words.lower() or "\n".join(error.lines).lower()
+    cause: Message = error.cause
+    advice = None
+    kind: type[StorageError] = Unavailable
+    if "row-level security" in text:
+        kind, cause = (
+            Denied,
+            say("Row security hides rows from %(role)s; a backup without them would not be whole.", role=role),
+        )
+        advice = say("As a superuser, on the server: ALTER ROLE %(role)s BYPASSRLS;", role=role)
+    elif "permission denied" in text:
+        kind, cause = Denied, say("%(role)s may not read everything in this database.", role=role)
+        advice = say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=role)
+    elif "lock timeout" in text or "could not obtain lock" in text:
+        kind, cause = Conflict, say("A table is locked by another session.")
+        advice = say("Take the backup again when that session has ended.")
+    elif "server version mismatch" in text:
+        cause = say("The server is newer than this pg_dump.")
+    elif any(
+        part in text
+        for part in ("closed the connection", "terminating connection", "connection to server", "could not receive")
+    ):
+        cause = say("The connection to the server was lost.")
+        advice = say("Look whether the server runs, then take the backup again.")
+    elif error.code < 0:
+        advice = say("Somebody or something ended it. Take the backup again.")
+    return kind(cause, effect=_NOTHING_KEPT, advice=advice, words=words or error.words)

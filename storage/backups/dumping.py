@@ -1,0 +1,248 @@
+"""The part of a take that happens at one moment of the database: the dump and the manifest, side by side.
+
+What comes of it lies in the job's staging folder; `take` reads it back and publishes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from storage.backups import fingerprint, manifest, preflight
+from storage.backups.manifest import Table
+from storage.backups.monitor import Copying, Monitor
+from storage.backups.progress import TakeProgress
+from storage.backups.record import BackupRecord, SourceFacts, TableFacts
+from storage.databases.profile import DatabaseProfile
+from storage.errors import Conflict, StorageError, say
+from storage.jobs.context import JobContext
+from storage.postgres import commands
+from storage.postgres.connection import connect, write_pass_file
+from storage.postgres.process import run_program
+from storage.postgres.programs import Installation, newest_readable_format
+from storage.postgres.snapshot import Session, export
+from storage.postgres.watchdog import Pending, Watchdog, patiently
+from storage.settings import Settings
+
+_TABLE_BEGINS = re.compile(r'dumping contents of table "(.+)"$')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpRequest:
+    """What is to be dumped, and what the dump may use."""
+
+    profile: DatabaseProfile
+    logs_among: Callable[[Collection[str]], Collection[str]] | None
+    """Which of the tables are logs to be left out; None leaves nothing out."""
+    installations: Sequence[Installation]
+    settings: Settings
+    archives: Path
+    """Where the archive will be kept: the disk whose space counts."""
+    last_size: int | None
+    """Bytes of the last archive of the same kind."""
+    folder: Path
+    """The job's staging folder."""
+    application: str
+    """The name of our sessions on the server."""
+
+
+class Dump:
+    """One dump and its manifest. `archive`, `installation` and `progress` are there once it has run."""
+
+    installation: Installation
+    progress: TakeProgress
+
+    def __init__(self, request: DumpRequest, context: JobContext, session: Session) -> None:
+        self._request, self._context, self._session = request, context, session
+        self._connection = request.profile.connection
+        self.archive = request.folder / "archive.dump"
+
+    def make(self, record: BackupRecord) -> BackupRecord:
+        """Dump and count; returns the record with everything that was found. `session` is at its moment."""
+        context, session, request = self._context, self._session, self._request
+        watchdog = Watchdog(request.settings.stall_seconds)
+
+        def watch() -> None:
+            context.checkpoint()
+            watchdog.look("waiting for the server")
+
+        source, tables = patiently(session, self._look, watch=watch)
+        self.installation = preflight.choose_program(request.installations, source.server_major)
+        preflight.check_rights(tables, role=self._connection.user)
+        needed = preflight.space_needed(
+            database_size=source.size, last_archive=request.last_size, reserve=request.settings.space_reserve
+        )
+        free = preflight.check_space(request.archives, needed)
+        context.log(
+            f"server {source.server_version}, {self.installation.program('pg_dump').name} {self.installation.version}; "
+            f"{free // 1_000_000} MB free, about {needed // 1_000_000} MB needed"
+        )
+        without = self._left_out(tables)
+        snapshot = patiently(session, lambda: self._hold(tables), watch=watch)
+        context.log(f"snapshot {snapshot} exported; the manifest counts in the same snapshot")
+        self.progress = TakeProgress(
+            tables, without=without, digests=request.profile.digests, expected_bytes=request.last_size
+        )
+        context.step("dump", say("Dump %(count)s tables", count=len(tables) - len(without)))
+        with Pending(session, lambda: self._count(tables, without)) as counting:
+            compression, size, sha256 = self._run_dump(snapshot, tables, without)
+            context.step("count")
+            schema, facts = counting.wait(self._watch_counting)
+        context.report(self.progress.value("count"))
+        return record.with_(
+            bytes=size,
+            sha256=sha256,
+            program=f"pg_dump {self.installation.version}",
+            compression=compression,
+            archive_format=newest_readable_format(self.installation.major),
+            snapshot=snapshot,
+            source=source,
+            schema_fingerprint=schema,
+            tables=facts,
+        )
+
+    def _look(self) -> tuple[SourceFacts, tuple[Table, ...]]:
+        manifest.prepare(self._session)
+        return preflight.read_source(self._session), manifest.read_tables(self._session)
+
+    def _left_out(self, tables: Sequence[Table]) -> frozenset[str]:
+        if self._request.logs_among is None:
+            return frozenset()
+        logs = frozenset(self._request.logs_among([table.full_name for table in tables]))
+        for name in sorted(logs):
+            self._context.log(f"left out, structure kept: {name}")
+        return logs
+
+    def _hold(self, tables: Sequence[Table]) -> str:
+        """Lock the tables against changes of their definition, as pg_dump will, and export the snapshot.
+
+        Locking here first means that a table locked by somebody else is named, instead of a program that waits.
+        """
+        self._session.execute(
+            "SELECT set_config('lock_timeout', %s, false)", (f"{self._request.settings.lock_wait_seconds}s",)
+        )
+        for table in tables:
+            try:
+                self._session.execute(lock_statement(table))
+            except psycopg.errors.LockNotAvailable as error:
+                raise self._locked(table) from error
+        return export(self._session)
+
+    def _locked(self, table: Table) -> StorageError:
+        holder = ""
+        with (
+            suppress(StorageError, psycopg.Error),
+            connect(self._connection, application=self._request.application) as other,
+        ):
+            row = other.execute(_LOCK_HOLDER, (table.oid,)).fetchone()
+            holder = row[0] if row else ""
+        return Conflict(
+            say(
+                "The table %(table)s is locked by another session: %(holder)s",
+                table=table.full_name,
+                holder=holder or "?",
+            ),
+            advice=say("Take the backup again when that session has ended. LOCK_WAIT_SECONDS sets how long to wait."),
+        )
+
+    def _count(self, tables: Sequence[Table], without: Collection[str]) -> tuple[str, dict[str, TableFacts]]:
+        schema = fingerprint.read(self._session)
+        facts = manifest.count_all(
+            self._session,
+            tables,
+            without=without,
+            digests=self._request.profile.digests,
+            on_table=lambda table, found: self.progress.counted(table.full_name, found.rows),
+        )
+        return schema, facts
+
+    def _run_dump(self, snapshot: str, tables: Sequence[Table], without: Collection[str]) -> tuple[str, int, str]:
+        compression = commands.compression_for(self.installation.major, zstd=self.installation.zstd)
+        command = commands.dump_command(
+            self.installation.program("pg_dump"),
+            compression=compression,
+            snapshot=snapshot,
+            lock_wait_seconds=self._request.settings.lock_wait_seconds,
+            structure_only=[(table.schema, table.name) for table in tables if table.full_name in without],
+        )
+        environment = self._connection.environment(
+            write_pass_file(self._request.folder, self._connection), application=self._request.application
+        )
+        hasher, size, lines, copied = hashlib.sha256(), 0, 0, (0, 0)
+        watchdog = Watchdog(self._request.settings.stall_seconds)
+        names = {f"{table.schema}.{table.name}" for table in tables}
+
+        def on_line(line: str) -> None:
+            nonlocal lines
+            lines += 1
+            if (begins := _TABLE_BEGINS.search(line)) and begins[1] in names:
+                self.progress.table_begins(begins[1])
+                self._context.log(line)
+            elif "error" in line.lower() or "warning" in line.lower():
+                self._context.log(line)
+
+        def note(copying: Copying) -> None:
+            nonlocal copied
+            copied = (copying.oid, copying.bytes)
+            self.progress.copied(copying.oid, copying.rows)
+
+        def watch() -> None:
+            self._context.checkpoint()
+            watchdog.look((size, lines, copied))
+            self._context.report(self.progress.value("dump"))
+
+        with (
+            self.archive.open("xb", buffering=0) as file,
+            Monitor(self._connection, application=self._request.application, on_copying=note),
+        ):
+
+            def on_output(chunk: bytes) -> None:
+                nonlocal size
+                write_all(file.fileno(), chunk)
+                hasher.update(chunk)
+                size += len(chunk)
+                self.progress.written(size)
+
+            run_program(
+                command,
+                environment={**environment, **self.installation.environment()},
+                on_line=on_line,
+                on_output=on_output,
+                watch=watch,
+            )
+            os.fsync(file.fileno())
+        self.progress.dump_ended()
+        return compression, size, hasher.hexdigest()
+
+    def _watch_counting(self) -> None:
+        # The server works on one statement and sends nothing meanwhile, so there is nothing to see grow; a server that
+        # has died is noticed by the keepalive packets of the connection.
+        self._context.checkpoint()
+        self._context.report(self.progress.value("count"))
+
+
+def lock_statement(table: Table) -> sql.Composed:
+    return sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.Identifier(table.schema, table.name))
+
+
+def write_all(descriptor: int, chunk: bytes) -> None:
+    """os.write until everything is written: on a disk that is nearly full it may take less than asked."""
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+_LOCK_HOLDER = """
+SELECT format('%s, process %s, since %s', coalesce(nullif(a.application_name, ''), a.usename::text), a.pid,
+              to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
+WHERE l.relation = %s AND l.granted AND l.mode = 'AccessExclusiveLock' AND a.datname = current_database()
+"""
