@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.errors import ProgramFailed, Unavailable, say
+from storage.postgres.account import Account
 
 OnLine = Callable[[str], None]
 OnOutput = Callable[[bytes], None]
@@ -64,13 +65,15 @@ def run_program(
     on_line: OnLine = lambda line: None,
     on_output: OnOutput | None = None,
     watch: Callable[[], None] = lambda: None,
+    account: Account | None = None,
 ) -> None:
     """Run a program to its end. Raises ProgramFailed for every code but 0.
 
     `on_line` gets each line of standard error (and of standard output when there is no `on_output`); `on_output` gets
     standard output in chunks of at most a MiB. `watch` is called ten times a second and may raise, for cancel or a
-    stall: then the group is ended and the exception goes on.
+    stall: then the group is ended and the exception goes on. `account` is who runs it, when that is not us.
     """
+    other = account if account and not account.is_ours else None
     try:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -78,8 +81,12 @@ def run_program(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environment),
+            cwd="/" if other else None,  # our own folder may be closed to the other account
+            user=other.uid if other else None,
+            group=other.gid if other else None,
+            extra_groups=[] if other else None,
             start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - a prctl, nothing that could take a lock
+            preexec_fn=die_with_parent(),  # a prctl, nothing that could take a lock
         )
     except OSError as error:
         raise Unavailable(
