@@ -205,7 +205,7 @@ def run(command: list[str], trouble: str, mend: str, folder: Path = ROOT, shown:
         check=False,
     )
     if done.returncode:
-        give_up("\n".join([*(done.stdout or "").strip().splitlines()[-15:], "", trouble]), mend)
+        give_up("\n".join([*(done.stdout or "").strip().splitlines()[-15:], trouble]), mend)
 
 
 def say(what: str) -> None:
