@@ -181,7 +181,7 @@ def postgresql_programs() -> None:
     run(
         [str(PYTHON), "-m", "storage.postgres.tools", "--if-no-server"],
         "There are no PostgreSQL server programs here, and pghaven could not install its own.",
-        "apt-get install postgresql",
+        "what is said above, or:  apt-get install postgresql",
         shown=True,
     )
 
