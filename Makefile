@@ -41,11 +41,14 @@ screenshots: setup-dev ## make the pictures of docs/ again, from the running pro
 
 PYBABEL := $(BIN)/pybabel
 CATALOGUE := webapp/translations
+HEADER := --project=pghaven --copyright-holder="pghaven contributors" --msgid-bugs-address=
+UPDATE := update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 translations: setup ## collect the sentences of the code into the catalogues, and compile these
-	@$(PYBABEL) -q extract --mapping=babel.cfg --keyword=say:1 --no-location --sort-output --width=120 \
+	@mkdir -p $(CATALOGUE)
+	@$(PYBABEL) -q extract --mapping=babel.cfg --keyword=say:1 --no-location --sort-output --width=120 $(HEADER) \
 		--output=$(CATALOGUE)/messages.pot storage webapp templates
 	@for locale in zh_Hans; do \
-		if [ -e $(CATALOGUE)/$$locale/LC_MESSAGES/messages.po ]; then verb="update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date"; else verb=init; fi; \
+		if [ -e $(CATALOGUE)/$$locale/LC_MESSAGES/messages.po ]; then verb="$(UPDATE)"; else verb=init; fi; \
 		$(PYBABEL) -q $$verb --input-file=$(CATALOGUE)/messages.pot --output-dir=$(CATALOGUE) --locale=$$locale --width=120; \
 	done
 	@$(PYBABEL) compile --directory=$(CATALOGUE) --statistics
