@@ -1,0 +1,73 @@
+"""The documents are true: every command, setting and permission is described, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from storage.accounts.permissions import PERMISSIONS, Role
+from storage.settings import Settings
+from tests.webapp.cli.test_json import commands
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "backups/README.md")
+
+
+class Listening(Mapping[str, str]):
+    """An environment in which nothing is set, that remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def settings_asked_for() -> set[str]:
+    environment = Listening()
+    Settings.from_environment(environment)
+    return environment.asked
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert f"`pghaven {name}" in README
+
+
+def test_every_setting_is_described_in_the_readme_and_no_other() -> None:
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    described = {
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert described == settings_asked_for()
+
+
+def test_every_permission_is_in_the_table_of_roles_with_whom_it_is_given_to() -> None:
+    rows = re.findall(r"^\| ([a-z ]+) \| (yes|no) \| (yes|no) \|$", README, re.MULTILINE)
+    told = {name: (admin == "yes", user == "yes") for name, admin, user in rows}
+    assert told == {name: (Role.ADMIN in roles, Role.USER in roles) for name, roles in PERMISSIONS.items()}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_file_leads_to_one(page: str) -> None:
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8"))
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_every_path_that_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = re.findall(r"`((?:storage|webapp|templates|static|tests|docs|benchmarks)/[\w./-]*)`", text)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from storage.postgres.connection import Connection, connect
+from tests.servers import Server
+from tests.webapp.cli.conftest import Terminal
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def backup_id(with_shop: Terminal) -> str:
+    return str(with_shop("backups", "take", "shop", "--json").good().json["id"])
+
+
+@pytest.fixture
+def copy(server: Server, shop: Connection) -> Iterator[Connection]:
+    """A name for the copy, dropped afterwards with what a replacement has kept."""
+    name = f"{shop.dbname}_copy"
+    yield shop.to(name)
+    with connect(server.connection, application="tests") as session:
+        kept = [name for (name,) in session.execute("SELECT datname FROM pg_database WHERE datname ~ '_before_'")]
+    for left in (name, *kept):
+        server.drop_database(left)
+
+
+def rows(connection: Connection, table: str) -> int:
+    with connect(connection, application="tests") as session:
+        found = session.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert found
+    return int(found[0])
+
+
+def test_a_plan_changes_nothing_and_compares_rows_now_with_rows_in_the_backup(
+    with_shop: Terminal, shop: Connection, backup_id: str
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("DELETE FROM orders WHERE id > 150")
+    plan = with_shop("restores", "plan", backup_id, "--replace", "--json").good().json
+    orders = next(table for table in plan["tables"] if table["table"] == "public.orders")
+    assert (orders["backup"], orders["difference"]) == (200, 50)
+    words = with_shop("restores", "plan", backup_id, "--replace").good().out
+    assert "Nothing was changed." in words
+    assert "+50" in words
+    assert rows(shop, "orders") == 150
+    assert with_shop("restores", "list", "--json").good().json == []
+
+
+def test_a_backup_comes_back_in_a_new_database(with_shop: Terminal, backup_id: str, copy: Connection) -> None:
+    restored = with_shop("restores", "run", backup_id, "--into", copy.dbname, "--json").good().json
+    assert (restored["state"], restored["target"], restored["tables_compared"]) == ("completed", copy.dbname, 3)
+    assert rows(copy, "customers") == 40
+    again = with_shop("restores", "run", backup_id, "--into", copy.dbname, "--json")
+    assert again.code == 4
+    assert again.json["error"]["message"].startswith("Nothing was changed.")
+    assert with_shop("restores", "list", "--json").good().json[0]["backup_id"] == backup_id
+
+
+def test_a_replacement_brings_the_rows_back_and_keeps_the_old_database(
+    with_shop: Terminal, shop: Connection, backup_id: str, copy: Connection
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("TRUNCATE orders")
+    restored = with_shop("restores", "run", backup_id, "--replace", "--yes", "--json").good().json
+    assert rows(shop, "orders") == 200
+    assert restored["kept_as"].startswith(f"{shop.dbname}_before_")
+    assert rows(shop.to(restored["kept_as"]), "orders") == 0
+
+
+def test_without_a_terminal_a_replacement_needs_yes(with_shop: Terminal, backup_id: str, shop: Connection) -> None:
+    ended = with_shop("restores", "run", backup_id, "--replace", "--json")
+    assert ended.code == 8
+    assert "--yes" in ended.json["error"]["advice"]
+
+
+@pytest.mark.parametrize("options", [(), ("--replace", "--into", "x")])
+def test_where_to_has_to_be_said_once(with_shop: Terminal, options: tuple[str, ...]) -> None:
+    assert with_shop("restores", "run", "20261122T131405Z-abcdef", *options, "--json").code == 2

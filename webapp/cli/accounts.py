@@ -1,0 +1,84 @@
+"""`pghaven accounts`: who may sign in, with which role; bearer tokens for programs; a way back in."""
+
+from __future__ import annotations
+
+import click
+
+from storage.accounts.permissions import Role
+from storage.clock import to_text
+from storage.secret import Secret
+from webapp.cli import answers
+from webapp.cli.program import opened
+
+
+@click.group()
+def accounts() -> None:
+    """Manage the accounts of the pages and the API. Whoever may read the data folder may do this."""
+
+
+@accounts.command("list")
+@answers.with_json
+def list_(as_json: bool) -> None:
+    """List accounts, with their open sessions and tokens."""
+    with opened() as storage:
+        found = [
+            {
+                "name": account.name,
+                "role": account.role.value,
+                "created_at": to_text(account.created_at),
+                "sessions": len(storage.accounts.sessions.of(account.name)),
+                "tokens": len(storage.accounts.tokens_of(account.name)),
+            }
+            for account in storage.accounts.all()
+        ]
+    if as_json:
+        return answers.document(found)
+    if not found:
+        return answers.line("No accounts yet. The first is made with the link that pghaven serve prints.")
+    headings = ("name", "role", "created_at", "sessions", "tokens")
+    rows = [[str(account[heading]) for heading in headings] for account in found]
+    return answers.table(("NAME", "ROLE", "SINCE", "SESSIONS", "TOKENS"), rows, right=("SESSIONS", "TOKENS"))
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.USER.value, show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@answers.with_json
+def add(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
+    """Add an account, and ask for its password."""
+    password = Secret(answers.new_password(from_stdin=password_stdin, whose=name))
+    with opened() as storage:
+        account = storage.accounts.add(name, Role(role), password, by=answers.who())
+    if as_json:
+        return answers.document({"name": account.name, "role": account.role.value})
+    return answers.line(f"Added {account.name}, {account.role.value}.")
+
+
+@accounts.command()
+@click.argument("name")
+@answers.with_json
+def token(name: str, as_json: bool) -> None:
+    """Make a bearer token for programs and print it, once. It may do what the account may do."""
+    with opened() as storage:
+        text = storage.accounts.create_token(name)
+    if as_json:
+        return answers.document({"name": name, "token": text})
+    answers.line(text)
+    return answers.note("Send it as: Authorization: Bearer TOKEN. It is not shown again.")
+
+
+@accounts.command("reset-password")
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@answers.with_json
+def reset_password(name: str, password_stdin: bool, as_json: bool) -> None:
+    """Set a new password and end every session of the account. Its tokens stay."""
+    with opened() as storage:
+        storage.accounts.get(name)
+        ended = len(storage.accounts.sessions.of(name))
+        password = Secret(answers.new_password(from_stdin=password_stdin, whose=name))
+        storage.accounts.reset_password(name, password)
+    if as_json:
+        return answers.document({"name": name, "sessions_ended": ended})
+    return answers.line(f"{name} has a new password. Ended sessions: {ended}.")

@@ -1,0 +1,156 @@
+"""`pghaven serve`: the web process, from the first line on the terminal to the last."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+from waitress.server import create_server
+
+from storage.errors import Conflict, Unavailable, say
+from storage.opening import Storage, open_storage
+from storage.settings import Settings
+from webapp import create_app
+from webapp.cli import answers
+
+if TYPE_CHECKING:
+    from waitress.server import BaseWSGIServer, MultiSocketServer
+
+    Server = BaseWSGIServer | MultiSocketServer
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS_A_THREAD = 20
+IDLE_SECONDS = 120
+MOST_REQUEST_BYTES = 64 << 20
+OUTGOING_BYTES = 4 << 20
+"""What may wait for a slow reader in memory; a download beyond it waits on disk, not in our memory."""
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. HOST in the environment; 127.0.0.1 by default.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="PORT in the environment; 8632 by default; 0 takes a free one."
+)
+@answers.with_json
+def serve(host: str | None, port: int | None, as_json: bool) -> None:
+    """Run the web process: pages, API, background jobs. Ends cleanly on Ctrl-C and SIGTERM.
+
+    With --json, the one document is printed when the pages can be reached: {"url": ..., "setup_url": ...}.
+    """
+    _log_to_standard_error()
+    settings = Settings.from_environment()
+    settings = replace(
+        settings, host=settings.host if host is None else host, port=settings.port if port is None else port
+    )
+    _end_on_signals()
+    storage = open_storage(settings)
+    try:
+        _run(storage, as_json=as_json)
+    except SystemExit:
+        logger.info("stopping")
+    finally:
+        storage.stop()
+
+
+def _run(storage: Storage, *, as_json: bool) -> None:
+    server = listen(create_app(storage), storage.settings)
+    try:
+        storage.start()
+        _say_where(storage, address(server, storage.settings), as_json=as_json)
+        server.run()  # returns when a signal's SystemExit ends its loop
+    finally:
+        server.close()
+
+
+def listen(application: object, settings: Settings) -> Server:
+    """A server that has its port. Raises Conflict or Unavailable when it cannot have it."""
+    try:
+        return create_server(
+            application,
+            host=settings.host,
+            port=settings.port,
+            threads=settings.threads,
+            connection_limit=settings.threads * CONNECTIONS_A_THREAD,
+            channel_timeout=IDLE_SECONDS,
+            max_request_body_size=MOST_REQUEST_BYTES,
+            outbuf_overflow=OUTGOING_BYTES,
+            recv_bytes=1 << 16,
+            asyncore_use_poll=True,
+            ident="pghaven",
+            # The application reads X-Forwarded-*, as far as BEHIND_PROXIES trusts it.
+            clear_untrusted_proxy_headers=False,
+        )
+    except OSError as error:
+        raise _cannot_listen(settings, error) from error
+    except ValueError as error:  # waitress's word for an address that no name server knows
+        raise _cannot_listen(settings, OSError(errno.EADDRNOTAVAIL, "the address is not known")) from error
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> Conflict | Unavailable:
+    if error.errno == errno.EADDRINUSE:
+        return Conflict(
+            say("Another program already listens on %(host)s:%(port)s.", host=settings.host, port=settings.port),
+            effect=say("pghaven was not started."),
+            advice=say("Stop that program, or choose another port: pghaven serve --port 0 takes a free one."),
+        )
+    return Unavailable(
+        say("%(host)s:%(port)s cannot be listened on: %(reason)s",
+            host=settings.host, port=settings.port, reason=error.strerror or str(error)),
+        effect=say("pghaven was not started."),
+        advice=say("Choose an address of this machine with --host, and a port above 1023."),
+    )  # fmt: skip
+
+
+def address(server: Server, settings: Settings) -> str:
+    """The URL to open. A server that listens everywhere is reached here under its loopback address."""
+    port = int(getattr(server, "effective_port", 0) or server.effective_listen[0][1])
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "*": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{port}/" if ":" in host and not host.startswith("[") else f"http://{host}:{port}/"
+
+
+def _say_where(storage: Storage, url: str, *, as_json: bool) -> None:
+    token = storage.accounts.setup_token() if storage.accounts.needs_setup() else ""
+    setup_url = f"{url}setup?token={token}" if token else None
+    if as_json:
+        answers.document({"url": url, "setup_url": setup_url})
+    else:
+        answers.line(f"pghaven is at {url}")
+        if setup_url:
+            answers.line("To make the first account, open (once):")
+            answers.line(f"  {setup_url}")
+            answers.line(f"  Set-up token: {token}")
+    sys.stdout.flush()
+
+
+def _end_on_signals() -> None:
+    """The first SIGTERM or Ctrl-C ends cleanly; the second ends at once."""
+    seen: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            os.write(2, b"Ending at once.\n")
+            os._exit(128 + number)
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+
+
+def _log_to_standard_error() -> None:
+    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # "Task queue depth" is waitress's way of saying that somebody reloads quickly.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
