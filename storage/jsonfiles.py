@@ -39,7 +39,7 @@ def write(path: Path, data: JsonObject, *, durable: bool = True, mode: int = 0o6
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The draft sits in the same folder as the file: a rename across disks is a copy, and can be half done.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".draft")
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".draft")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(data, file, ensure_ascii=False, indent=1, sort_keys=True)
@@ -161,6 +161,17 @@ class Records(Generic[Record]):
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove the drafts that a killed process left. Call at start, before anything is written."""
+    """Remove the drafts that killed processes left. Those of living ones stay: the terminal may be writing now."""
     for draft in folder.rglob(".*.draft"):
-        draft.unlink(missing_ok=True)
+        if not _is_alive(draft.name.split(".")[-3]):
+            draft.unlink(missing_ok=True)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

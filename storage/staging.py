@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +23,8 @@ class Staging:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self, *, in_use: frozenset[str] = frozenset()) -> None:
-        """Remove what killed jobs left; `in_use` are the names of jobs that still run, in another process."""
+    def sweep(self, *, in_use: Callable[[str], bool] = lambda name: False) -> None:
+        """Remove what killed jobs left; `in_use` says of a name whether its job still runs, in another process."""
         for folder in self.folder.iterdir():
-            if folder.name.split(".", 1)[0] not in in_use:
+            if not in_use(folder.name.split(".", 1)[0]):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -158,7 +158,9 @@ class Catalog:
         for record in self.find(states={BackupState.TAKING}):
             if is_alive(record.job_id):
                 continue
-            closed.append(self._settle_one(record))
+            # Read again: a take saves its end before its job does, so one that ended just now says so here.
+            if self.get(record.backup_id).state is BackupState.TAKING:
+                closed.append(self._settle_one(record))
         return closed
 
     def _settle_one(self, record: BackupRecord) -> BackupRecord:

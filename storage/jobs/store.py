@@ -107,6 +107,10 @@ class JobStore:
         for job in self.active():
             if self.locks.is_held(self.lock_name(job.job_id)):
                 continue
+            # Read again: a job saves its end before it lets go of its lock, so one that ended just now says so here.
+            job = self.get(job.job_id)
+            if job.ended:
+                continue
             now = at or self._clock()
             if (by := self.asked_to_stop(job.job_id)) is not None and job.state is JobState.WAITING:
                 job = job.with_(state=JobState.CANCELLED, ended_at=now, error=JobCancelled(by).to_json())

@@ -1,0 +1,175 @@
+"""The databases this instance looks after: from the environment or pghaven's own server, and those that were added.
+
+Where a database is and what its backups should be like is kept here; whether it can be reached is for `status` and
+`testing` to find out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.clock import Clock
+from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.testing import ConnectionTest
+from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, say
+from storage.identifiers import checked_name
+from storage.jsonfiles import Records
+from storage.locks.filelocks import FileLocks
+from storage.postgres.connection import Connection, parse_url
+from storage.secret import Secret, SecretBox
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demos:
+    """The demo databases of the embedded server: their names are known without starting it."""
+
+    names: Sequence[str] = ()
+    connection: Callable[[str], Connection] | None = None
+
+    def profiles(self) -> Iterator[DatabaseProfile]:
+        if self.connection is not None:
+            for name in self.names:
+                yield DatabaseProfile(name=name, connection=self.connection(name), source=Source.EMBEDDED)
+
+
+class Registry:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        box: SecretBox,
+        clock: Clock,
+        locks: FileLocks,
+        test: Callable[[Connection], ConnectionTest],
+        environment: DatabaseProfile | None = None,
+        demos: Demos = Demos(),
+    ) -> None:
+        self._clock, self._locks, self._test = clock, locks, test
+        self._environment, self._demos = environment, demos
+        self._records: Records[DatabaseProfile] = Records(
+            folder,
+            decode=lambda data: DatabaseProfile.from_json(data, box),
+            encode=lambda profile: profile.to_json(box),
+            identify=lambda profile: profile.name,
+            on_damaged=_say_damaged,
+        )
+
+    def all(self) -> list[DatabaseProfile]:
+        """What is given comes first, then what was added, by name."""
+        given = self._given()
+        taken = {profile.name for profile in given}
+        return [*given, *(profile for profile in self._records.all() if profile.name not in taken)]
+
+    def get(self, name: str) -> DatabaseProfile:
+        for profile in self._given():
+            if profile.name == name:
+                return profile
+        try:
+            return self._records.get(name)
+        except NotFound:
+            raise NotFound(say("There is no database “%(name)s” here.", name=name[:80])) from None
+
+    def default(self) -> DatabaseProfile | None:
+        """The one meant when nobody says which: the first; None when there is none yet."""
+        return next(iter(self.all()), None)
+
+    def add(
+        self, name: str, connection: Connection, *, log_tables: Sequence[str] = (), digests: bool = True, by: str
+    ) -> DatabaseProfile:
+        """Look after one more database. Raises Conflict when the name is taken, Invalid for one that cannot be."""
+        checked_name(name)
+        with self._changing():
+            if any(profile.name == name for profile in self.all()):
+                raise Conflict(
+                    say("There is a database “%(name)s” here already.", name=name), advice=say("Choose another name.")
+                )
+            profile = DatabaseProfile(
+                name=name,
+                connection=connection,
+                log_tables=tuple(log_tables),
+                digests=digests,
+                added_at=self._clock(),
+                added_by=by,
+            )
+            self._records.save(profile)
+        return profile
+
+    def change(
+        self,
+        name: str,
+        connection: Connection | None = None,
+        *,
+        log_tables: Sequence[str] | None = None,
+        digests: bool | None = None,
+    ) -> DatabaseProfile:
+        """Change what is named. A connection replaces the present one whole, password included."""
+        with self._changing():
+            profile = self._editable(name)
+            profile = profile.with_(
+                connection=profile.connection if connection is None else connection,
+                log_tables=profile.log_tables if log_tables is None else tuple(log_tables),
+                digests=profile.digests if digests is None else digests,
+            )
+            self._records.save(profile)
+        return profile
+
+    def remove(self, name: str) -> None:
+        """Look after it no longer. Its backups stay."""
+        with self._changing():
+            self._editable(name)
+            self._records.delete(name)
+
+    def test(self, connection: Connection) -> ConnectionTest:
+        """Try a connection, stored or not; answers within a few seconds. Changes nothing."""
+        return self._test(connection)
+
+    def _given(self) -> list[DatabaseProfile]:
+        return [self._environment] if self._environment else list(self._demos.profiles())
+
+    def _editable(self, name: str) -> DatabaseProfile:
+        profile = self.get(name)
+        if profile.editable:
+            return profile
+        if profile.source is Source.EMBEDDED:
+            raise Conflict(
+                say("%(name)s is a demo database of pghaven's own server.", name=name),
+                advice=say("The demo databases go when DATABASE_URL names a database of yours."),
+            )
+        raise Conflict(
+            say("%(name)s comes from the environment.", name=name),
+            advice=say("Change the variable it comes from, and start pghaven again."),
+        )
+
+    def _changing(self) -> AbstractContextManager[None]:
+        return self._locks.hold("databases", holder="a change of the databases", wait=True)
+
+
+def from_environment(url: Secret, variable: str) -> DatabaseProfile:
+    """The profile of the database that DATABASE_URL names. Raises Invalid naming the variable, and not its value."""
+    try:
+        connection = parse_url(url.reveal)
+    except Invalid as error:
+        raise Invalid(
+            say("%(variable)s cannot be used: %(reason)s", variable=variable, reason=str(error.cause)),
+            effect=say("pghaven was not started."),
+            advice=error.advice,
+        ) from None
+    return DatabaseProfile(name=name_for(connection.dbname), connection=connection, source=Source.ENVIRONMENT)
+
+
+def name_for(dbname: str) -> str:
+    """A name that may be used here, as near to the database's own as can be."""
+    letters = re.sub(r"[^a-z0-9_.-]+", "-", dbname.lower())
+    letters = re.sub(r"\.{2,}", ".", letters).strip("-_.")[:63]
+    return letters.strip("-_.") or "database"
+
+
+def _say_damaged(path: Path, error: InvalidRecord) -> None:
+    logger.error("the record of a database could not be read and was put aside in quarantine: %s", error)

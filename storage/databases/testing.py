@@ -1,0 +1,115 @@
+"""Testing a connection: one plain answer within a few seconds, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as NoAnswer
+from dataclasses import dataclass
+
+import psycopg
+
+from storage.databases.probing import Probes, bounded_session
+from storage.errors import Message, Unreachable, say
+from storage.postgres import programs, tools
+from storage.postgres.connection import Connection, explain
+from storage.postgres.programs import Installation
+
+SECONDS = 5
+OLDEST_MAJOR = 14
+"""Before it, digests are not proven to mean the same on both sides of a restore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionTest:
+    kind: str
+    """ok, newer, or one of `storage.postgres.connection.TROUBLES`."""
+    message: Message
+    advice: Message | None = None
+    words: str = ""
+    """PostgreSQL's own."""
+    server_version: str = ""
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return self.kind == "ok"
+
+
+class Tester:
+    """Tries connections on threads of its own, so that nothing a server or a name server does holds the caller."""
+
+    def __init__(
+        self,
+        installations: Callable[[], Sequence[Installation]],
+        *,
+        before: Callable[[Connection], None] = lambda connection: None,
+        seconds: int = SECONDS,
+    ) -> None:
+        """`before` is called in the caller's thread, with what will be tried."""
+        self._installations, self._before, self._seconds = installations, before, seconds
+        self._probes: Probes[str] = Probes(workers=4)
+
+    def __call__(self, connection: Connection) -> ConnectionTest:
+        self._before(connection)
+        started = time.monotonic()
+
+        def taken() -> float:
+            return round(time.monotonic() - started, 3)
+
+        try:
+            version = self._probes.ask(connection, lambda: server_version(connection, self._seconds)).result(
+                self._seconds + 0.5
+            )
+        except Unreachable as error:
+            return ConnectionTest(
+                kind=error.kind, message=error.cause, advice=error.advice, words=error.words, seconds=taken()
+            )
+        except NoAnswer:
+            silent = explain(connection, "timeout")
+            return ConnectionTest(kind=silent.kind, message=silent.cause, advice=silent.advice, seconds=taken())
+        return judge(connection, version, self._installations(), seconds=taken())
+
+
+def judge(
+    connection: Connection, version: str, installations: Sequence[Installation], *, seconds: float = 0.0
+) -> ConnectionTest:
+    """What to say of a server that let us in: whether our programs can dump it."""
+    major = int(version.split(".", 1)[0].split()[0])
+    if programs.for_dump(installations, major) is None:
+        newest = max((one.major for one in installations), default=None)
+        return ConnectionTest(
+            kind="newer",
+            message=say("The server is PostgreSQL %(version)s; the newest programs here are %(newest)s.",
+                        version=version, newest=newest)
+            if newest
+            else say("The server is PostgreSQL %(version)s; there are no programs here to back it up.",
+                     version=version),
+            advice=say("Run: pghaven tools install %(major)s", major=major)
+            if major in tools.releases()
+            else say("Install PostgreSQL %(major)s from its own packages, and name its folder in PG_BIN_DIRS.",
+                     major=major),
+            server_version=version,
+            seconds=seconds,
+        )  # fmt: skip
+    return ConnectionTest(
+        kind="ok",
+        message=say("%(database)s on %(address)s answers: PostgreSQL %(version)s.",
+                    database=connection.dbname, address=connection.address, version=version),
+        advice=None
+        if major >= OLDEST_MAJOR
+        else say("PostgreSQL before %(oldest)s is not tested with pghaven.", oldest=OLDEST_MAJOR),
+        server_version=version,
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def server_version(connection: Connection, seconds: int) -> str:
+    """As SHOW server_version has it. Raises Unreachable."""
+    with bounded_session(connection, application="pghaven: test", seconds=seconds) as session:
+        try:
+            row = session.execute("SHOW server_version").fetchone()
+        except psycopg.OperationalError as error:
+            raise explain(connection, "timeout") from error
+    assert row is not None
+    return str(row[0])
