@@ -1,0 +1,122 @@
+"""The facts of the board: for each database its strip, its standing and its trend. The overview and the history draw
+them; nothing here asks a database server, so that the pages come at once when servers are down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from storage.backups.protection import DatabaseProtection, Sentence, protection, sentence, worst_first
+from storage.backups.record import BackupRecord
+from storage.backups.strip import Cell, day_of, strip
+from storage.backups.trend import Point, trend
+from storage.databases.profile import DatabaseProfile
+from storage.jobs.model import Job, JobKind
+from storage.opening import Storage
+from webapp.unchanged import shown_age, stamp
+
+SPARK_WIDTH, SPARK_HEIGHT = 88, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One database on the board."""
+
+    profile: DatabaseProfile
+    standing: DatabaseProtection
+    cells: tuple[Cell, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def server(self) -> str:
+        """The server's version as the newest good backup knows it; '' before the first."""
+        good = self.standing.newest_good
+        return good.source.server_version.split(" ")[0] if good else ""
+
+    @property
+    def spark(self) -> str:
+        return spark(self.points)
+
+    @property
+    def series(self) -> list[list[float]]:
+        return series(self.points)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """What the overview shows, at one moment."""
+
+    rows: tuple[Row, ...]
+    sentence: Sentence
+    attention: tuple[DatabaseProtection, ...]
+    """Whoever needs a person, the worst first."""
+    running: tuple[Job, ...]
+    now: datetime
+
+    @property
+    def stamp(self) -> str:
+        return stamp(
+            [(row.profile.name, row.standing.state, shown_age(row.standing.age), row.cells) for row in self.rows]
+        )
+
+
+def read_board(storage: Storage, *, days: int = 30) -> Board:
+    now, zone = storage.clock(), zone_of(storage)
+    by_database: dict[str, list[BackupRecord]] = defaultdict(list)
+    for record in storage.backups.catalog.all():
+        by_database[record.database].append(record)
+    active = storage.jobs.active()
+    today = day_of(now, zone)
+    rows = []
+    for profile in storage.databases.all():
+        records = by_database[profile.name]
+        jobs = takes_of(active, profile.name)
+        rows.append(
+            Row(
+                profile=profile,
+                standing=protection(profile.name, records, jobs, now=now),
+                cells=strip(records, jobs, today=today, zone=zone, days=days),
+                points=trend(records, since=now - timedelta(days=days)),
+            )
+        )
+    standings = [row.standing for row in rows]
+    return Board(
+        rows=tuple(rows),
+        sentence=sentence(standings),
+        attention=tuple(standing for standing in worst_first(standings) if standing.needs_someone),
+        running=tuple(active),
+        now=now,
+    )
+
+
+def zone_of(storage: Storage) -> ZoneInfo:
+    return ZoneInfo(storage.settings.time_zone)
+
+
+def takes_of(jobs: Sequence[Job], database: str) -> list[Job]:
+    return [job for job in jobs if job.database == database and job.kind is JobKind.TAKE]
+
+
+def spark(points: Sequence[Point]) -> str:
+    """The points of an SVG polyline, the newest at the right: what is shown where no script draws."""
+    if len(points) < 2:
+        return ""
+    sizes = [point.bytes for point in points]
+    least, span = min(sizes), (max(sizes) - min(sizes)) or 1
+    step = (SPARK_WIDTH - 4) / (len(points) - 1)
+    return " ".join(
+        f"{2 + index * step:.1f},{SPARK_HEIGHT - 3 - (size - least) / span * (SPARK_HEIGHT - 6):.1f}"
+        for index, size in enumerate(sizes)
+    )
+
+
+def series(points: Sequence[Point]) -> list[list[float]]:
+    """The same for uPlot: times in seconds, sizes in bytes, durations in seconds."""
+    return [
+        [round(point.at.timestamp()) for point in points],
+        [point.bytes for point in points],
+        [round(point.seconds, 1) for point in points],
+    ]

@@ -1,0 +1,48 @@
+"""The frame that every page stands in: what happens to each request, in which order, and which capabilities there are."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from htmx_flask import Htmx
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webapp import cookies, csrf, errors, formats, headers, language, navigation, permissions, preferences, states
+
+if TYPE_CHECKING:
+    from storage.opening import Storage
+
+ROOT = Path(__file__).parent.parent
+CAPABILITIES = ("overview", "databases", "backups", "history", "restores", "jobs", "accounts", "system")
+"""Each is a package webapp.<name> with a blueprint `bp`."""
+MOST_IN_A_FORM = 1024 * 1024
+
+
+def build(storage: Storage) -> Flask:
+    app = Flask("webapp", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    app.extensions["storage"] = storage
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.config["MAX_FORM_MEMORY_SIZE"] = app.config["MAX_CONTENT_LENGTH"] = MOST_IN_A_FORM
+    if hops := storage.settings.behind_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+    # The order of the next lines is the order in which a request is looked at.
+    Htmx(app)
+    cookies.install(app, storage)
+    language.install(app, storage.settings)
+    permissions.install(app)
+    csrf.install(app)
+    headers.install(app)
+    errors.install(app)
+    formats.install(app, storage)
+    states.install(app)
+    navigation.install(app)
+    app.register_blueprint(preferences.bp)
+    for name in CAPABILITIES:
+        if importlib.util.find_spec(f"webapp.{name}") is None:
+            continue
+        app.register_blueprint(importlib.import_module(f"webapp.{name}").bp)
+    return app

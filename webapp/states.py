@@ -1,0 +1,56 @@
+"""Every state that a page shows: its colour, its sign, the sign of its cell, and its word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask
+
+from storage.errors import Message, say
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    tone: str
+    """The class s-... of pghaven.css."""
+    icon: str
+    cell: str
+    """The sign in a day of the strip; '' for a plain bar or dot."""
+    word: Message
+
+
+_COMPLETE = State("complete", "complete", "", say("Complete"))
+_RUNNING = State("running", "running", "half", say("Running"))
+
+STATES: dict[str, State] = {
+    "complete": _COMPLETE,
+    "completed": State("complete", "complete", "", say("Completed")),
+    "proven": State("proven", "proven", "tick", say("Proven")),
+    "warning": State("warning", "warning", "bang", say("Look at it")),
+    "failed": State("failed", "failed", "cross", say("Failed")),
+    "missed": State("missed", "missed", "dash", say("Missed")),
+    "interrupted": State("interrupted", "missed", "dash", say("Interrupted")),
+    "damaged": State("damaged", "damaged", "crack", say("Damaged")),
+    "missing": State("damaged", "damaged", "crack", say("Missing")),
+    "running": _RUNNING,
+    "taking": _RUNNING,
+    "waiting": State("waiting", "waiting", "", say("Waiting")),
+    "paused": State("paused", "paused", "paused", say("Paused")),
+    "cancelled": State("cancelled", "cross", "cross", say("Cancelled")),
+    "before": State("before", "todo", "", say("Before the first backup")),
+    # How a database stands (storage.backups.protection)
+    "protected": State("complete", "complete", "", say("Protected")),
+    "first": State("running", "running", "half", say("First backup running")),
+    "late": State("warning", "warning", "bang", say("Late")),
+    "failing": State("failed", "failed", "cross", say("Failing")),
+    "never": State("waiting", "waiting", "", say("Never backed up")),
+}
+
+
+def state(code: str) -> State:
+    """The look of a state; what is not in the table looks like something to look at."""
+    return STATES.get(code, STATES["warning"])
+
+
+def install(app: Flask) -> None:
+    app.add_template_global(state, "state")

@@ -1,0 +1,20 @@
+"""Answers 204 to a fragment that asks again when nothing it shows has changed, so that the reader's place is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+
+def stamp(*facts: object) -> str:
+    """A short mark of what a fragment shows: equal facts have equal marks, in every process."""
+    return hashlib.blake2s(repr(facts).encode(), digest_size=6).hexdigest()
+
+
+def shown_age(age: timedelta | None) -> int | None:
+    """An age as exact as pages tell it: minutes within the first hour, then hours. A mark made of it changes as rarely
+    as the words do."""
+    if age is None:
+        return None
+    minutes = int(age.total_seconds() // 60)
+    return minutes if minutes < 60 else minutes // 60 * 60
