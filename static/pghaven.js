@@ -8,7 +8,8 @@
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
-    try { await navigator.clipboard.writeText(byId(button.dataset.copy).textContent.trim()); } catch { return; }
+    const source = button.dataset.copy ? byId(button.dataset.copy) : button.parentElement.querySelector("code");
+    try { await navigator.clipboard.writeText(source.textContent.trim()); } catch { return; }
     const milestone = byId("milestone");
     if (milestone) milestone.textContent = button.dataset.done || "";
     button.classList.add("done");
@@ -18,9 +19,9 @@
   // A link to a page that asks becomes a dialog, where the page brought the dialog along.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
-    if (!opener || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!opener || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const dialog = byId(opener.dataset.dialog);
-    if (!dialog || !dialog.showModal) return;
+    if (!dialog || !dialog.showModal || dialog.open) return;
     event.preventDefault();
     dialog.showModal();
   });

@@ -5,6 +5,7 @@ Each has a plain form for labels (`size_text`, `moment_text`, ...) and one for p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -32,7 +33,7 @@ _DAY_THIS_YEAR = ("EEE d MMM", "M月d日EEE")
 
 
 def install(app: Flask, storage_: Storage) -> None:
-    for name, write in {
+    filters: dict[str, Callable[..., object]] = {
         "size": size,
         "size_text": size_text,
         "number": number,
@@ -42,7 +43,8 @@ def install(app: Flask, storage_: Storage) -> None:
         "moment_text": moment_text,
         "day_text": day_text,
         "clock_time": clock_time,
-    }.items():
+    }
+    for name, write in filters.items():
         app.add_template_filter(write, name)
     app.add_template_global(storage_.clock, "now")
     app.add_template_global(local, "local")

@@ -1,4 +1,4 @@
-"""The frame that every page stands in: what happens to each request, in which order, and which capabilities there are."""
+"""The frame that every page stands in: what happens to each request, in which order; and the list of capabilities."""
 
 from __future__ import annotations
 

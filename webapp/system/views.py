@@ -2,14 +2,159 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+import os
+import platform
+import pwd
+import shutil
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
 
+from flask import Blueprint, render_template
+from markupsafe import Markup
+
+from storage.errors import Message, StorageError, say
+from storage.postgres import programs
+from storage.secret import Secret
+from webapp.current import storage
+from webapp.formats import age, size, size_text
 from webapp.permissions import requires
 
 bp = Blueprint("system", __name__)
+
+LATE_HEARTBEAT = timedelta(minutes=2)
+LITTLE_SPACE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the list: how it is, in a sentence, and what helps where it is not good."""
+
+    state: str
+    what: Message
+    detail: str | Markup = ""
+    advice: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    what: Message
+    path: Path
+    owner: str
+    free: int | None
 
 
 @bp.get("/system")
 @requires("see the system")
 def show() -> str:
-    return render_template("system/show.html")
+    open_storage = storage()
+    settings, places = open_storage.settings, open_storage.places
+    embedded = open_storage.embedded
+    checks = [_programs(), _broken(), _space(settings.data_folder), _scheduler(), _embedded()]
+    return render_template(
+        "system/show.html",
+        checks=[check for check in checks if check],
+        installations=sorted(open_storage.programs(), key=lambda one: (-one.major, str(one.folder))),
+        broken=programs.find_broken(settings.pg_bin_dirs, places.tools),
+        folders=[
+            _folder(say("Data: records and archives"), settings.data_folder),
+            _folder(say("Programs that pghaven installed"), places.tools),
+            _folder(say("The embedded server's data"), places.embedded),
+        ],
+        embedded=embedded.describe() if embedded else None,
+        settings=_settings(),
+        python=platform.python_version(),
+        system=platform.platform(),
+        process=os.getpid(),
+        user=_user(os.geteuid()),
+    )
+
+
+def _programs() -> Check:
+    found = storage().programs()
+    if not found:
+        return Check(
+            "failed",
+            say("There are no PostgreSQL programs: no backup can be taken."),
+            advice=say("Run: pghaven tools install 18"),
+        )
+    majors = ", ".join(str(major) for major in sorted({one.major for one in found}, reverse=True))
+    return Check("complete", say("PostgreSQL programs are there"), majors)
+
+
+def _broken() -> Check | None:
+    broken = programs.find_broken(storage().settings.pg_bin_dirs, storage().places.tools)
+    if not broken:
+        return None
+    return Check("warning", say("Some PostgreSQL programs cannot be used; see below."), str(len(broken)))
+
+
+def _space(folder: Path) -> Check:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        return Check("failed", say("The data folder cannot be reached."), error.strerror or "")
+    left = Markup("{} / {}").format(size(usage.free), size_text(usage.total))
+    if usage.free < usage.total * LITTLE_SPACE:
+        return Check(
+            "warning",
+            say("Little room is left for archives"),
+            left,
+            say("Make room, or name another folder in BACKUP_STORAGE_PATH."),
+        )
+    return Check("complete", say("There is room for archives"), left)
+
+
+def _scheduler() -> Check:
+    heartbeat = storage().ticker.heartbeat
+    if heartbeat is None or storage().clock() - heartbeat > LATE_HEARTBEAT:
+        return Check(
+            "failed",
+            say("The schedule thread does not tick: nothing happens by itself."),
+            age(heartbeat),
+            say("Start pghaven again."),
+        )
+    return Check("complete", say("The schedule thread ticks"), age(heartbeat))
+
+
+def _embedded() -> Check | None:
+    trouble: StorageError | None = storage().embedded_trouble
+    if trouble is not None:
+        return Check("failed", trouble.cause, "", trouble.advice)
+    embedded = storage().embedded
+    if embedded is None or not embedded.describe().running:
+        return None
+    return Check("complete", say("The embedded server runs"), f"PostgreSQL {embedded.describe().version}")
+
+
+def _folder(what: Message, path: Path) -> Folder:
+    present = next((part for part in (path, *path.parents) if part.exists()), Path("/"))
+    try:
+        return Folder(what, path, _user(present.stat().st_uid), shutil.disk_usage(present).free)
+    except OSError:
+        return Folder(what, path, "", None)
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _settings() -> list[tuple[str, str]]:
+    """Every setting by its name in settings.py; a secret shows only whether there is one."""
+    settings = storage().settings
+    return [(field.name, _shown(getattr(settings, field.name))) for field in fields(settings)]
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | "" | ():
+            return ""
+        case Secret():
+            return str(value)
+        case tuple():
+            return os.pathsep.join(str(one) for one in value)
+        case _:
+            return str(value)
