@@ -1,0 +1,146 @@
+"""The pages of restores: the plan, the confirmation, the start, the list and the result.
+
+A restore is asked for in three steps, and each of them reads the facts again: the plan, the confirmation that carries
+the plan's digest, and the start, which goes back to the plan when it says something else by now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from storage.backups.record import BackupRecord
+from storage.restores.plan import RestorePlan
+from storage.restores.request import Mode
+from webapp.answers import see
+from webapp.current import current_name, storage, wants_fragment
+from webapp.permissions import requires
+from webapp.restores import forms, summary
+from webapp.restores.forms import Asked
+
+bp = Blueprint("restores", __name__)
+
+OFFERED = 5
+"""Backups offered for each database; History has the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The good backups of one database, newest first, and how many older ones there are."""
+
+    database: str
+    backups: tuple[BackupRecord, ...]
+    more: int
+
+
+@bp.get("/restores")
+@requires("see backups")
+def index() -> str:
+    return render_template(
+        "restores/index.html",
+        restores=storage().restores.all(),
+        choices=_choices(),
+        taken={record.backup_id: record.started_at for record in storage().backups.catalog.all()},
+    )
+
+
+@bp.get("/restores/new")
+@requires("restore")
+def plan() -> str | tuple[str, int]:
+    """The plan of what would be done. Nothing is changed by it; every choice asks for it again."""
+    asked = forms.read(request.args)
+    record = _backup(asked)
+    if not record.good:
+        return _unusable(record), 409
+    return _plan_page(asked, storage().restores.plan(asked.request))
+
+
+@bp.get("/restores/confirm")
+@requires("restore")
+def confirm() -> str | tuple[str, int]:
+    asked = forms.read(request.args)
+    record = _backup(asked)
+    if not record.good:
+        return _unusable(record), 409
+    decided = storage().restores.plan(asked.request)
+    if asked.refused_name or decided.blocked or asked.plan not in ("", decided.digest):
+        return _plan_page(asked, decided, changed=asked.plan not in ("", decided.digest))
+    return _confirm_page(decided)
+
+
+@bp.post("/restores")
+@requires("restore")
+def start() -> Response | tuple[str, int]:
+    """Start what was confirmed, if it still is what would be done."""
+    asked = forms.read(request.form)
+    record = _backup(asked)
+    if not record.good:
+        return _unusable(record), 409
+    decided = storage().restores.plan(asked.request)
+    if asked.refused_name:
+        return _plan_page(asked, decided), 422
+    if decided.blocked or asked.plan != decided.digest:
+        return _plan_page(asked, decided, changed=asked.plan != decided.digest), 409
+    if decided.mode is Mode.REPLACE and asked.typed != decided.target:
+        return _confirm_page(decided, typed=asked.typed, wrong=True), 422
+    job, _ = storage().restores.start(decided.request, by=current_name(), confirmed=asked.typed)
+    return see(url_for("jobs.show", job_id=job.job_id))
+
+
+@bp.get("/restores/<restore_id>")
+@requires("see backups")
+def show(restore_id: str) -> str:
+    restore = storage().restores.get(restore_id)
+    backup = next(
+        (found for found in storage().backups.catalog.find(database=restore.database)
+         if found.backup_id == restore.backup_id), None
+    )  # fmt: skip
+    return render_template("restores/show.html", restore=restore, backup=backup)
+
+
+def _choices() -> list[Choice]:
+    choices = []
+    for profile in storage().databases.all():
+        good = [
+            record
+            for record in map(storage().backups.catalog.check_file, storage().backups.catalog.find(database=profile.name))
+            if record.good
+        ]
+        if good:
+            choices.append(
+                Choice(database=profile.name, backups=tuple(good[:OFFERED]), more=max(0, len(good) - OFFERED))
+            )
+    return choices
+
+
+def _backup(asked: Asked) -> BackupRecord:
+    """The backup as its file is now."""
+    record: BackupRecord = storage().backups.catalog.get(asked.request.backup_id)
+    return storage().backups.catalog.check_file(record)
+
+
+def _unusable(record: BackupRecord) -> str:
+    newest = storage().backups.catalog.newest_good(record.database, besides=record.backup_id)
+    return render_template("restores/unusable.html", backup=record, newest=newest)
+
+
+def _plan_page(asked: Asked, decided: RestorePlan, *, changed: bool = False) -> str:
+    return render_template(
+        "restores/_plan.html" if wants_fragment() else "restores/plan.html",
+        asked=asked,
+        plan=decided,
+        summary=summary.of(decided, all_tables=asked.all_tables),
+        changed=changed,
+    )
+
+
+def _confirm_page(decided: RestorePlan, *, typed: str = "", wrong: bool = False) -> str:
+    return render_template(
+        "restores/confirm.html",
+        plan=decided,
+        summary=summary.of(decided, all_tables=False),
+        typed=typed,
+        wrong=wrong,
+    )
