@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from storage.databases.profile import DatabaseProfile
+from storage.databases.status import DatabaseStatus
+from storage.databases.testing import ConnectionTest
 from storage.errors import NotFound, say
-from storage.opening import Storage
 from storage.postgres.connection import parse_url
 from storage.secret import Secret
 from webapp.cli import answers, refusals
@@ -109,7 +110,7 @@ def test(target: str, as_json: bool) -> int:
     with opened() as storage:
         connection = parse_url(target) if "://" in target else storage.databases.get(target).connection
         result = storage.databases.test(connection)
-    good = result.kind == "ok"
+    good = result.good
     code = refusals.DONE if good else refusals.exit_code_of_kind("Unreachable")
     if as_json:
         facts = _test_facts(result)
@@ -127,7 +128,7 @@ def status(name: str | None, as_json: bool) -> int:
     """Ask the servers: size, tables, version. Without NAME, of all; fails when one cannot be reached."""
     with opened() as storage:
         chosen = [storage.databases.get(name)] if name else storage.databases.all()
-        found = [_status(storage, profile) for profile in chosen]
+        found = [_status(*pair) for pair in zip(chosen, storage.statuses.of_all(chosen), strict=True)]
     errors = [error for _, error in found if error]
     code = refusals.exit_code_of_kind(errors[0]["kind"]) if errors else refusals.DONE
     if as_json:
@@ -153,12 +154,11 @@ def status(name: str | None, as_json: bool) -> int:
     answers.table(("NAME", "STATE", "SERVER", "DATABASE", "SIZE", "TABLES", "VERSION"), rows, right=("SIZE", "TABLES"))
     for facts, error in found:
         if error:
-            answers.note(f"{facts['name']}: {refusals.in_words(error)}")
+            answers.note(f"{facts['name']}: {refusals.in_words(error | {'effect': None})}")
     return code
 
 
-def _status(storage: Storage, profile: DatabaseProfile) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    status = storage.statuses.of(profile)
+def _status(profile: DatabaseProfile, status: DatabaseStatus) -> tuple[dict[str, Any], dict[str, Any] | None]:
     facts = {
         "name": profile.name,
         "available": status.available,
@@ -188,7 +188,7 @@ def _facts(profile: DatabaseProfile) -> dict[str, Any]:
     }
 
 
-def _test_facts(result: Any) -> dict[str, Any]:
+def _test_facts(result: ConnectionTest) -> dict[str, Any]:
     return {
         "kind": result.kind,
         "message": str(result.message),
@@ -199,6 +199,6 @@ def _test_facts(result: Any) -> dict[str, Any]:
     }
 
 
-def _test_words(result: Any) -> str:
+def _test_words(result: ConnectionTest) -> str:
     sentences = " ".join(str(part) for part in (result.message, result.advice) if part)
     return "\n".join([sentences, *(f"  {line}" for line in result.words.splitlines())])

@@ -142,10 +142,10 @@ class _Lines:
     def show(self, job: Job) -> None:
         title, percent = step_title(job), job.progress.percent or 0
         with suppress(OSError):
-            if title != self._said:
+            if title != self._said and job.state is JobState.RUNNING and title != job.state.value:
                 self._said = title
                 answers.note(title)
-            elif percent // 25 > self._quarter and percent < 100:
+            elif title == self._said and percent // 25 > self._quarter and percent < 100:
                 answers.note(f"{percent} %")
         self._quarter = max(self._quarter, percent // 25)
 

@@ -77,7 +77,8 @@ def in_json(error: Mapping[str, Any]) -> dict[str, Any]:
 
 def visible(text: str) -> str:
     """Text without the control characters by which a server's words could move about on the reader's terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
+    shown = text.replace("\t", "    ")
+    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in shown)
 
 
 def _text(message: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from storage.errors import Conflict, Unavailable, say
 from storage.opening import Storage, open_storage
@@ -22,9 +22,9 @@ from webapp import create_app
 from webapp.cli import answers
 
 if TYPE_CHECKING:
-    from waitress.server import BaseWSGIServer, MultiSocketServer
+    from flask import Flask
 
-    Server = BaseWSGIServer | MultiSocketServer
+Server = BaseWSGIServer | MultiSocketServer
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +55,8 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
     storage = open_storage(settings)
     try:
         _run(storage, as_json=as_json)
-    except SystemExit:
-        logger.info("stopping")
     finally:
+        logger.info("stopping")
         storage.stop()
 
 
@@ -71,7 +70,7 @@ def _run(storage: Storage, *, as_json: bool) -> None:
         server.close()
 
 
-def listen(application: object, settings: Settings) -> Server:
+def listen(application: Flask, settings: Settings) -> Server:
     """A server that has its port. Raises Conflict or Unavailable when it cannot have it."""
     try:
         return create_server(
@@ -112,9 +111,16 @@ def _cannot_listen(settings: Settings, error: OSError) -> Conflict | Unavailable
 
 def address(server: Server, settings: Settings) -> str:
     """The URL to open. A server that listens everywhere is reached here under its loopback address."""
-    port = int(getattr(server, "effective_port", 0) or server.effective_listen[0][1])
+    port = _port(server)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "*": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
     return f"http://[{host}]:{port}/" if ":" in host and not host.startswith("[") else f"http://{host}:{port}/"
+
+
+def _port(server: Server) -> int:
+    # A name with addresses of both kinds (localhost) makes several sockets; with --port 0 each has a port of its own.
+    if isinstance(server, MultiSocketServer):
+        return int(server.effective_listen[0][1])
+    return int(server.effective_port)  # type: ignore[attr-defined]  # not in the stubs
 
 
 def _say_where(storage: Storage, url: str, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from webapp.cli import answers
 
 @click.group()
 def tools() -> None:
-    """List and install PostgreSQL's own programs (pg_dump, pg_restore, the server)."""
+    """PostgreSQL's own programs: list them, install more."""
 
 
 @tools.command("list")

@@ -190,7 +190,8 @@ def _waits_for_a_lock(connection: Connection) -> bool:
 def _sessions_of_pghaven(connection: Connection) -> int:
     with connect(connection, application="tests") as session:
         found = session.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pghaven%'"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name LIKE 'pghaven%'"
         ).fetchone()
     return int(found[0]) if found else 0
 
