@@ -37,6 +37,7 @@ STATES: dict[str, State] = {
     "waiting": State("waiting", "waiting", "", say("Waiting")),
     "paused": State("paused", "paused", "paused", say("Paused")),
     "cancelled": State("cancelled", "cross", "cross", say("Cancelled")),
+    "nothing": State("nothing", "todo", "", say("No backup")),
     "before": State("before", "todo", "", say("Before the first backup")),
     # How a database stands (storage.backups.protection)
     "protected": State("complete", "complete", "", say("Protected")),

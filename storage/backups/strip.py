@@ -40,9 +40,10 @@ _GONE_BAD = (BackupState.DAMAGED, BackupState.MISSING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One day, with what its label says."""
+    """One day, with what its label says; or several days, beginning with `day`, where one could not be told apart."""
 
     day: date
+    days: int = 1
     state: DayState
     counts: Mapping[BackupState, int] = field(default_factory=dict)
     bytes: int | None = None
@@ -52,6 +53,10 @@ class Cell:
     """The one backup that the cell may open: the day's only one. '' when there are none or several."""
     job_id: str = ""
     """The take that is running."""
+
+    @property
+    def last_day(self) -> date:
+        return self.day + timedelta(days=self.days - 1)
 
     @property
     def total(self) -> int:
