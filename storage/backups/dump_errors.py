@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from storage.backups import preflight
 from storage.errors import Conflict, Denied, Message, ProgramFailed, StorageError, Unavailable, say
 from storage.postgres.connection import describe
 
+_COMPLAINT = re.compile(r"\b(error|fatal|detail|hint):", re.IGNORECASE)
 _NOTHING_KEPT = say("No backup was made; earlier ones are as they were.")
 
 
@@ -35,8 +37,9 @@ def named(folder: Path, *, role: str) -> Iterator[None]:
 
 def explain(error: ProgramFailed, *, role: str) -> StorageError:
     """Name the cause of a failed pg_dump from its last lines, which are in English (LC_ALL=C)."""
-    words = "\n".join(line for line in error.lines if "error" in line or "detail" in line or "hint" in line)
-    text = words.lower() or "\n".join(error.lines).lower()
+    # With --verbose most lines are no complaint, and name everything that could go wrong.
+    words = "\n".join(line for line in error.lines if _COMPLAINT.search(line))
+    text = words.lower()
     cause: Message = error.cause
     advice = None
     kind: type[StorageError] = Unavailable

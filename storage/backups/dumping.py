@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -31,6 +32,8 @@ from storage.postgres.programs import Installation, newest_readable_format
 from storage.postgres.snapshot import Session, export
 from storage.postgres.watchdog import Pending, Watchdog, patiently
 from storage.settings import Settings
+
+Result = TypeVar("Result")
 
 _TABLE_BEGINS = re.compile(r'dumping contents of table "(.+)"$')
 
@@ -74,7 +77,7 @@ class Dump:
             context.checkpoint()
             watchdog.look("waiting for the server")
 
-        source, tables = patiently(session, self._look, watch=watch)
+        source, tables = patiently(session, lambda: self._unlocked(self._look), watch=watch)
         self.installation = preflight.choose_program(request.installations, source.server_major)
         preflight.check_rights(tables, role=self._connection.user)
         needed = preflight.space_needed(
@@ -86,7 +89,7 @@ class Dump:
             f"{free // 1_000_000} MB free, about {needed // 1_000_000} MB needed"
         )
         without = self._left_out(tables)
-        snapshot = patiently(session, lambda: self._hold(tables), watch=watch)
+        snapshot = patiently(session, lambda: self._unlocked(lambda: self._hold(tables)), watch=watch)
         context.log(f"snapshot {snapshot} exported; the manifest counts in the same snapshot")
         self.progress = TakeProgress(
             tables, without=without, digests=request.profile.digests, expected_bytes=request.last_size
@@ -111,6 +114,8 @@ class Dump:
 
     def _look(self) -> tuple[SourceFacts, tuple[Table, ...]]:
         manifest.prepare(self._session)
+        seconds = self._request.settings.lock_wait_seconds
+        self._session.execute("SELECT set_config('lock_timeout', %s, false)", (f"{seconds}s",))
         return preflight.read_source(self._session), manifest.read_tables(self._session)
 
     def _left_out(self, tables: Sequence[Table]) -> frozenset[str]:
@@ -126,31 +131,37 @@ class Dump:
 
         Locking here first means that a table locked by somebody else is named, instead of a program that waits.
         """
-        self._session.execute(
-            "SELECT set_config('lock_timeout', %s, false)", (f"{self._request.settings.lock_wait_seconds}s",)
-        )
         for table in tables:
-            try:
-                self._session.execute(lock_statement(table))
-            except psycopg.errors.LockNotAvailable as error:
-                raise self._locked(table) from error
+            self._session.execute(lock_statement(table))
         return export(self._session)
 
-    def _locked(self, table: Table) -> StorageError:
-        holder = ""
+    def _unlocked(self, work: Callable[[], Result]) -> Result:
+        """Do some work; when a lock was waited for in vain, say whose. Even a table's size needs a lock."""
+        try:
+            return work()
+        except psycopg.errors.LockNotAvailable as error:
+            raise self._locked() from error
+
+    def _locked(self) -> StorageError:
+        row = None
         with (
             suppress(StorageError, psycopg.Error),
             connect(self._connection, application=self._request.application) as other,
         ):
-            row = other.execute(_LOCK_HOLDER, (table.oid,)).fetchone()
-            holder = row[0] if row else ""
+            row = other.execute(_LOCK_HOLDER).fetchone()
+        advice = say("Take the backup again when that session has ended. LOCK_WAIT_SECONDS sets how long to wait.")
+        if row is None:
+            return Conflict(say("A table is locked by another session."), advice=advice)
+        table, holder, process, since = row
         return Conflict(
             say(
-                "The table %(table)s is locked by another session: %(holder)s",
-                table=table.full_name,
-                holder=holder or "?",
+                "The table %(table)s is locked by another session: %(holder)s, process %(process)s, since %(since)s.",
+                table=table,
+                holder=holder,
+                process=process,
+                since=since,
             ),
-            advice=say("Take the backup again when that session has ended. LOCK_WAIT_SECONDS sets how long to wait."),
+            advice=advice,
         )
 
     def _count(self, tables: Sequence[Table], without: Collection[str]) -> tuple[str, dict[str, TableFacts]]:
@@ -241,8 +252,10 @@ def write_all(descriptor: int, chunk: bytes) -> None:
 
 
 _LOCK_HOLDER = """
-SELECT format('%s, process %s, since %s', coalesce(nullif(a.application_name, ''), a.usename::text), a.pid,
-              to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+SELECT n.nspname || '.' || c.relname, coalesce(nullif(a.application_name, ''), a.usename::text, '?'), a.pid,
+       to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
-WHERE l.relation = %s AND l.granted AND l.mode = 'AccessExclusiveLock' AND a.datname = current_database()
+JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p') AND a.datname = current_database()
+ORDER BY a.xact_start LIMIT 1
 """
