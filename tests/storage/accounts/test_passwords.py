@@ -1,0 +1,65 @@
+"""Which passwords are accepted, and that a wrong name cannot be told from a wrong password."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from storage.accounts import passwords
+from storage.errors import Invalid
+from storage.secret import Secret
+
+GOOD = Secret("seven herons on the pier")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["short", "elevenchars", "password1234", "PassWord1234", "123456789012", "aaaaaaaaaaaaaaaa", "ababababababab"],
+)
+def test_a_short_or_common_password_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        passwords.check_strength(Secret(text), name="ana")
+
+
+def test_the_accounts_own_name_with_digits_is_refused() -> None:
+    with pytest.raises(Invalid):
+        passwords.check_strength(Secret("theadministration2026"), name="theadministration")
+
+
+@pytest.mark.parametrize("text", ["seven herons on the pier", "十二个字的密码也是可以用的呀", "x7!Kp2#mQ9zL"])
+def test_a_long_password_is_accepted(text: str) -> None:
+    passwords.check_strength(Secret(text), name="ana")
+
+
+def test_a_password_is_kept_as_argon2id_and_matches_only_itself() -> None:
+    kept = passwords.hashed(GOOD)
+    assert kept.startswith("$argon2id$")
+    assert GOOD.reveal not in kept
+    assert passwords.matches(kept, GOOD)
+    assert not passwords.matches(kept, Secret("seven herons on the quay"))
+
+
+def test_nobody_matches_without_an_account() -> None:
+    assert not passwords.matches(None, GOOD)
+    assert not passwords.matches(None, Secret("the password of nobody"))
+
+
+def test_an_unknown_name_takes_as_long_as_a_wrong_password() -> None:
+    kept = passwords.hashed(GOOD)
+    passwords.matches(None, GOOD)
+
+    def fastest(password_hash: str | None) -> float:
+        times = []
+        for _ in range(7):
+            began = time.perf_counter()
+            passwords.matches(password_hash, Secret("a wrong one, certainly"))
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    known, unknown = fastest(kept), fastest(None)
+    assert 0.5 < unknown / known < 2
+
+
+def test_a_hash_that_cannot_be_read_lets_nobody_in() -> None:
+    assert not passwords.matches("not a hash", GOOD)
