@@ -61,7 +61,8 @@ class JobStore:
             if not job.ended and database in (None, job.database) and kind in (None, job.kind)
         ]
 
-    def lock_name(self, job_id: str) -> str:
+    @staticmethod
+    def lock_name(job_id: str) -> str:
         """The lock that the process of a job holds from its request to its end; free means the process is gone."""
         return f"job-{job_id}"
 

@@ -1,0 +1,29 @@
+"""The moments at which a crash is tried. Without PGHAVEN_CRASH_AT, which only tests set, each is a no-op."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+VARIABLE: Final = "PGHAVEN_CRASH_AT"
+
+POINTS: Final = (
+    "restore:recorded",
+    "restore:created",
+    "restore:loaded",
+    "restore:compared",
+    "swap:journal",
+    "swap:closed",
+    "swap:emptied",
+    "swap:renamed",
+    "swap:committed",
+)
+"""In the order in which a restore that replaces passes them."""
+
+
+def crashpoint(name: str) -> None:
+    """Die here, as kill -9 would have it, when the environment says so."""
+    assert name in POINTS, name
+    if os.environ.get(VARIABLE) == name:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,299 @@
+"""What a plan has to know of the server: read with one connection beside the target, and one to count its rows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from storage.backups import manifest
+from storage.errors import StorageError, Unreachable
+from storage.postgres.connection import Connection, connect
+from storage.postgres.snapshot import Session
+
+APPLICATION = "pghaven restore"
+COUNTING_SECONDS = 5.0
+"""How long rows are counted exactly for a plan; what is left after that is taken from the planner's statistics."""
+_MAINTENANCE = ("postgres", "template1")
+_TOGETHER = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """Who is connected to the target, by program and role."""
+
+    application: str
+    user: str
+    count: int
+    may_end: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "application": self.application,
+            "user": self.user,
+            "count": self.count,
+            "may_end": self.may_end,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """The database that is to be replaced."""
+
+    oid: int
+    owner: str
+    encoding: str
+    collate: str
+    ctype: str
+    locale_provider: str = "c"
+    locale: str = ""
+    rules: str = ""
+    tablespace: str = ""
+    allows_connections: bool = True
+    is_template: bool = False
+    size: int = 0
+    may_own: bool = True
+    """Whether our role is its owner, or a member of the owner, or a superuser."""
+    sessions: tuple[Sessions, ...] = ()
+    prepared: int = 0
+    """Prepared transactions, which keep a database from being renamed."""
+    slots: tuple[str, ...] = ()
+    """Logical replication slots, which stay with the database that is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsNow:
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    trusted: bool
+    superuser: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """The server as the plan finds it."""
+
+    version: str
+    major: int
+    role: str
+    superuser: bool = False
+    create_databases: bool = False
+    in_recovery: bool = False
+    databases: tuple[str, ...] = ()
+    roles: frozenset[str] = frozenset()
+    acts_as: frozenset[str] = frozenset()
+    """The roles that ours may give things to."""
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
+    collations: frozenset[str] = frozenset()
+    """Locale names of the operating system that the server knows, in their plain spelling (`plain_locale`)."""
+    free_bytes: int | None = None
+    """None where the server's disk cannot be seen from here."""
+    target: TargetFacts | None = None
+    rows: Mapping[str, RowsNow] | None = None
+    """schema.table of the database as it is now; None when it could not be counted."""
+
+
+@contextmanager
+def maintenance(connection: Connection, *, avoid: str, application: str = APPLICATION) -> Iterator[Session]:
+    """A session on the same server in another database than `avoid`, from which that one can be renamed."""
+    candidates = [name for name in (*_MAINTENANCE, connection.dbname) if name != avoid]
+    error: StorageError | None = None
+    for name in candidates:
+        try:
+            opened = connect(connection.to(name), application=application)
+            session = opened.__enter__()
+        except Unreachable as refused:
+            # Only what concerns this one database is worth another try.
+            if refused.kind not in ("database", "forbidden"):
+                raise
+            error = error or refused
+            continue
+        try:
+            for name_, value in _PLAIN.items():
+                session.execute("SELECT set_config(%s, %s, false)", (name_, value))
+            yield session
+        finally:
+            session.close()
+        return
+    assert error is not None
+    raise error
+
+
+_PLAIN = {"search_path": "", "statement_timeout": "0", "lock_timeout": "0", "default_transaction_read_only": "off"}
+
+
+def read(
+    connection: Connection, *, target: str, counted: str, counting_seconds: float = COUNTING_SECONDS
+) -> ServerFacts:
+    """All facts about the server and the database `target`, if it is there; rows are counted in `counted`."""
+    with maintenance(connection, avoid=target) as session:
+        row = session.execute(_SERVER).fetchone()
+        assert row is not None
+        number, version, role, superuser, create_databases, in_recovery = row
+        databases = tuple(name for (name,) in session.execute("SELECT datname::text FROM pg_catalog.pg_database"))
+        facts: dict[str, Any] = {
+            "version": version,
+            "major": number // 10000,
+            "role": role,
+            "superuser": superuser,
+            "create_databases": create_databases,
+            "in_recovery": in_recovery,
+            "databases": databases,
+        }
+        ability = "SET" if number >= 160000 else "MEMBER"
+        roles = session.execute(_ROLES, (ability,)).fetchall()
+        facts["roles"] = frozenset(name for name, _ in roles)
+        facts["acts_as"] = frozenset(name for name, may in roles if may)
+        facts["extensions"] = {
+            name: Extension(trusted=trusted, superuser=needs_superuser)
+            for name, trusted, needs_superuser in session.execute(_EXTENSIONS)
+        }
+        facts["collations"] = frozenset(plain_locale(name) for (name,) in session.execute(_COLLATIONS))
+        facts["free_bytes"] = _free_bytes(connection, session)
+        facts["target"] = _target(session, target)
+    if counting_seconds > 0 and counted in databases:
+        with suppress(StorageError, psycopg.Error):
+            facts["rows"] = count_rows(connection.to(counted), seconds=counting_seconds)
+    return ServerFacts(**facts)
+
+
+def plain_locale(name: str) -> str:
+    """en_US.UTF-8 and en_US.utf8 are the same locale."""
+    return name.lower().replace("-", "")
+
+
+def count_rows(connection: Connection, *, seconds: float) -> dict[str, RowsNow]:
+    """Rows of every table: exact as far as the time goes, the small tables first, then estimated."""
+    ends = time.monotonic() + seconds
+    with connect(connection, application=APPLICATION) as session:
+        manifest.prepare(session)
+        tables = [table for table in manifest.read_tables(session) if table.readable][::-1]
+        counted: dict[str, RowsNow] = {}
+        for start in range(0, len(tables), _TOGETHER):
+            some = tables[start : start + _TOGETHER]
+            try:
+                counts = _count_together(session, some, milliseconds=int((ends - time.monotonic()) * 1000))
+                counted |= {table.full_name: RowsNow(rows=counts[n], exact=True) for n, table in enumerate(some)}
+            except psycopg.Error:  # out of time, or row security
+                counted |= {table.full_name: RowsNow(rows=table.rows_about, exact=False) for table in some}
+        return counted
+
+
+def _count_together(session: Session, tables: Sequence[manifest.Table], *, milliseconds: int) -> dict[int, int]:
+    if milliseconds < 10:
+        raise psycopg.errors.QueryCanceled
+    counts = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {number}, count(*) FROM ONLY {table}").format(
+            number=sql.Literal(number), table=sql.Identifier(table.schema, table.name)
+        )
+        for number, table in enumerate(tables)
+    )
+    session.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
+    return dict(session.execute(counts).fetchall())
+
+
+def _target(session: Session, name: str) -> TargetFacts | None:
+    row = session.execute(_TARGET, {"name": name}).fetchone()
+    if row is None:
+        return None
+    (oid, owner, encoding, collate, ctype, provider, locale, rules, tablespace, allows, template, may_own) = row
+    sizes = session.execute(_SIZE, (oid,)).fetchone()
+    sessions = session.execute(_SESSIONS, (oid,)).fetchall()
+    prepared = session.execute("SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = %s", (name,))
+    slots = session.execute("SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE datoid = %s", (oid,))
+    return TargetFacts(
+        oid=oid,
+        owner=owner,
+        encoding=encoding,
+        collate=collate,
+        ctype=ctype,
+        locale_provider=provider,
+        locale=locale or "",
+        rules=rules or "",
+        tablespace=tablespace,
+        allows_connections=allows,
+        is_template=template,
+        may_own=may_own,
+        size=(sizes or (0,))[0] or 0,
+        sessions=tuple(
+            Sessions(application=application, user=user, count=count, may_end=may_end)
+            for application, user, count, may_end in sessions
+        ),
+        prepared=(prepared.fetchone() or (0,))[0],
+        slots=tuple(slot for (slot,) in slots),
+    )
+
+
+def _free_bytes(connection: Connection, session: Session) -> int | None:
+    """Free space of the server's disk, where the server is on this machine and its folder can be seen."""
+    if not connection.host.startswith("/") and connection.host not in ("localhost", "127.0.0.1", "::1"):
+        return None
+    try:
+        row = session.execute("SELECT current_setting('data_directory')").fetchone()
+        folder = Path(row[0] if row else "")
+        # A forwarded port also looks local; then the folder is somebody else's, or not there.
+        started = session.execute("SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::int8").fetchone()
+        if not started or abs((folder / "postmaster.pid").stat().st_ctime - started[0]) > 60:
+            return None
+        disk = os.statvfs(folder)
+    except (psycopg.Error, OSError):
+        return None
+    return disk.f_bavail * disk.f_frsize
+
+
+_SERVER = """
+SELECT current_setting('server_version_num')::int, current_setting('server_version'), r.rolname::text, r.rolsuper,
+       r.rolcreatedb, pg_catalog.pg_is_in_recovery()
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+
+_ROLES = "SELECT rolname::text, pg_catalog.pg_has_role(oid, %s) FROM pg_catalog.pg_roles"
+
+_EXTENSIONS = """
+SELECT e.name::text, coalesce(v.trusted, false), coalesce(v.superuser, true)
+FROM pg_catalog.pg_available_extensions e
+LEFT JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
+"""
+
+_COLLATIONS = """
+SELECT DISTINCT collcollate::text FROM pg_catalog.pg_collation WHERE collprovider = 'c' AND collcollate IS NOT NULL
+UNION SELECT datcollate::text FROM pg_catalog.pg_database
+"""
+
+# The locale's columns have other names in 14, 15 to 16, and 17 on; as JSON one query reads them all.
+_TARGET = """
+SELECT d.oid::bigint, pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text,
+       d.datcollate::text, d.datctype::text, coalesce(j.d ->> 'datlocprovider', 'c'),
+       coalesce(j.d ->> 'datlocale', j.d ->> 'daticulocale'), j.d ->> 'daticurules', t.spcname::text, d.datallowconn,
+       d.datistemplate, pg_catalog.pg_has_role(d.datdba, 'USAGE')
+FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace
+CROSS JOIN LATERAL (SELECT to_jsonb(d) AS d) j
+WHERE d.datname = %(name)s
+"""
+
+_SIZE = """
+SELECT CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') THEN pg_catalog.pg_database_size(oid) END
+FROM pg_catalog.pg_database WHERE oid = %s
+"""
+
+_SESSIONS = """
+SELECT coalesce(nullif(a.application_name, ''), '?')::text, coalesce(a.usename, '?')::text, count(*)::int,
+       bool_and(me.rolsuper OR pg_catalog.pg_has_role(a.usesysid, 'USAGE')
+                OR (pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') AND NOT coalesce(u.rolsuper, true)))
+FROM pg_catalog.pg_stat_activity a
+LEFT JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid
+JOIN pg_catalog.pg_roles me ON me.rolname = current_user
+WHERE a.datid = %s AND a.usesysid IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid()
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""

@@ -1,0 +1,141 @@
+"""Loading an archive into the empty database beside the target, with parallel jobs.
+
+In one go where possible: pg_restore then makes the indexes of one table while another is still loading. Section by
+section where functions have to be amended in between (`generated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.backups.record import BackupRecord
+from storage.errors import ProgramFailed
+from storage.jobs.context import JobContext
+from storage.postgres import restoring
+from storage.postgres.archive import Archive
+from storage.postgres.connection import Connection, connect, write_pass_file
+from storage.postgres.process import run_program
+from storage.postgres.programs import Installation
+from storage.postgres.watchdog import Watchdog, patiently
+from storage.restores import generated
+from storage.restores.monitor import LoadMonitor
+from storage.restores.progress import RestoreProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """What is to be loaded, and what the load may use. `connection` leads to the database beside the target."""
+
+    connection: Connection
+    installation: Installation
+    path: Path
+    archive: Archive
+    backup: BackupRecord
+    folder: Path
+    """The job's staging folder."""
+    jobs: int
+    no_owner: bool
+    no_privileges: bool
+    stall_seconds: int
+    application: str
+
+
+def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -> None:
+    """Load everything. Raises what `restoring.explain` makes of pg_restore's errors."""
+    called = generated.functions_called(request.archive.entries)
+    with LoadMonitor(request.connection, application=request.application, on_copying=progress.copying) as monitor:
+        loading = _Loading(request, progress, context, monitor)
+        try:
+            if called:
+                loading.by_sections(called)
+            else:
+                loading.restore()
+        except ProgramFailed as error:
+            raise restoring.explain(error) from error
+    progress.loaded()
+    context.report(progress.value("load"))
+
+
+class _Loading:
+    def __init__(
+        self, request: LoadRequest, progress: RestoreProgress, context: JobContext, monitor: LoadMonitor
+    ) -> None:
+        self._request, self._progress, self._context, self._monitor = request, progress, context, monitor
+        self._watchdog = Watchdog(request.stall_seconds)
+        self._lines = 0
+        self._kinds = {entry.dump_id: entry for entry in request.archive.entries}
+        self._environment = {
+            **request.connection.environment(
+                write_pass_file(request.folder, request.connection),
+                application=request.application,
+                options=restoring.OPTIONS,
+            ),
+            **request.installation.environment(),
+        }
+
+    def restore(self, *, sections: Sequence[str] = (), entries: Iterable[int] | None = None) -> None:
+        """One run of pg_restore, of everything or a part."""
+        request = self._request
+        chosen = None
+        if entries is not None:
+            chosen = request.folder / "entries"
+            chosen.write_text("".join(f"{dump_id};\n" for dump_id in entries))
+        command = restoring.restore_command(
+            request.installation.program("pg_restore"),
+            request.path,
+            jobs=request.jobs,
+            no_owner=request.no_owner,
+            no_privileges=request.no_privileges,
+            sections=sections,
+            entries=chosen,
+        )
+        run_program(command, environment=self._environment, on_line=self._on_line, watch=self._watch)
+
+    def by_sections(self, called: frozenset[str]) -> None:
+        """Pre-data, data and post-data by themselves; the functions `called` have a search_path from the first to the
+        last, and the tables whose generated columns call them come last and are made again."""
+        request = self._request
+        self.restore(sections=("pre-data",))
+        with connect(request.connection, application=request.application) as session:
+            amended = patiently(session, lambda: generated.amend(session, called), watch=self._watch)
+            self._context.log(
+                f"{len(amended.functions)} functions got a search_path for the load; "
+                f"{len(amended.tables)} tables have generated columns that call them"
+            )
+            last = [
+                entry.dump_id
+                for entry in request.archive.entries
+                if entry.kind == "TABLE DATA" and f"{entry.schema}.{entry.name}" in amended.tables
+            ]
+            if last:
+                first = [entry.dump_id for entry in request.archive.entries if entry.dump_id not in last]
+                self.restore(sections=("data",), entries=first)
+                self.restore(sections=("data",), entries=last)
+                patiently(
+                    session,
+                    lambda: generated.regenerate(session, amended, request.backup.tables, log=self._context.log),
+                    watch=self._watch,
+                )
+            else:
+                self.restore(sections=("data",))
+            self.restore(sections=("post-data",))
+            patiently(session, lambda: generated.take_back(session, amended), watch=self._watch)
+
+    def _on_line(self, line: str) -> None:
+        self._lines += 1
+        if (dump_id := restoring.finished_item(line)) is not None:
+            self._progress.finished(dump_id)
+            entry = self._kinds.get(dump_id)
+            if entry and entry.kind in ("TABLE DATA", "INDEX", "CONSTRAINT"):
+                self._context.log(f"{entry.kind.lower()} {entry.schema}.{entry.name} done")
+        elif (dump_id := restoring.launched_item(line)) is not None:
+            self._progress.launched(dump_id)
+        elif "error" in line.lower() or "warning" in line.lower():
+            self._context.log(line)
+
+    def _watch(self) -> None:
+        self._context.checkpoint()
+        self._watchdog.look((self._monitor.answers, self._lines))
+        self._context.report(self._progress.value("load"))

@@ -1,0 +1,61 @@
+"""Watching a load from the server's side, on a connection of its own in a thread of the job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+
+from storage.errors import StorageError
+from storage.postgres.connection import Connection, connect
+from storage.postgres.snapshot import Session, hang_up
+
+LOOK_EVERY = 0.4
+
+
+class LoadMonitor:
+    """Looks every 0.4 s as long as the block lasts. `answers` grows as long as the server answers: it is alive."""
+
+    def __init__(self, connection: Connection, *, application: str, on_copying: Callable[[str, int], None]) -> None:
+        self._connection, self._application, self._on_copying = connection, application, on_copying
+        self._ended = threading.Event()
+        self._session: Session | None = None
+        self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
+        self.answers = 0
+
+    def __enter__(self) -> LoadMonitor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(LOOK_EVERY + 0.2)
+        if self._thread.is_alive() and self._session is not None:
+            hang_up(self._session)
+            self._thread.join(1)
+
+    def _work(self) -> None:
+        # A connection that is lost or refused is tried again: the load goes on, and its progress with it.
+        while not self._ended.wait(LOOK_EVERY):
+            with (
+                suppress(StorageError, psycopg.Error),
+                connect(self._connection, application=f"{self._application} monitor") as session,
+            ):
+                self._session = session
+                self._look(session)
+
+    def _look(self, session: Session) -> None:
+        while not self._ended.wait(LOOK_EVERY):
+            for table, rows in session.execute(_QUERY):
+                self._on_copying(table, rows)
+            self.answers += 1
+
+
+_QUERY = """
+SELECT n.nspname::text || '.' || c.relname::text, p.tuples_processed
+FROM pg_catalog.pg_stat_progress_copy p JOIN pg_catalog.pg_class c ON c.oid = p.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.datname = current_database() AND p.command = 'COPY FROM'
+"""

@@ -1,0 +1,568 @@
+"""What a restore would do and whether it can: decided from facts alone, shown before anything is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from storage.backups.record import BackupRecord
+from storage.databases.profile import DatabaseProfile
+from storage.errors import Conflict, Message, StorageError, say
+from storage.postgres.archive import Archive
+from storage.postgres.programs import Installation, for_restore
+from storage.restores import names
+from storage.restores.facts import ServerFacts, Sessions, plain_locale
+from storage.restores.request import Mode, RestoreRequest
+
+_SPACE_FACTOR = 1.2
+"""A fresh database is smaller than the one that was dumped; sorting for its indexes needs room beside it."""
+
+
+class Light(StrEnum):
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of what was looked at beforehand."""
+
+    code: str
+    state: Light
+    message: Message
+    advice: Message | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "state": self.state.value,
+            "message": str(self.message),
+            "advice": str(self.advice) if self.advice else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableChange:
+    """The rows of one table now and in the backup; None where it is not there, or could not be counted."""
+
+    name: str
+    now: int | None
+    exact: bool
+    backup: int | None
+    left_out: bool = False
+
+    @property
+    def difference(self) -> int | None:
+        """Rows that come (or, negative, go); None where one side is not known."""
+        return None if self.now is None or self.backup is None else self.backup - self.now
+
+    @property
+    def differs(self) -> bool:
+        return self.now != self.backup
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "table": self.name,
+            "now": self.now,
+            "exact": self.exact,
+            "backup": self.backup,
+            "difference": self.difference,
+            "left_out": self.left_out,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """The request made definite, with everything that was checked."""
+
+    request: RestoreRequest
+    """With the target's name filled in."""
+    backup: BackupRecord
+    database: str
+    address: str
+    kept_as: str
+    """What the replaced database will be called (the minute is that of the swap); '' for a new one."""
+    installation: Installation | None
+    owner: str
+    """Who will own the new database."""
+    encoding: str
+    collate: str
+    ctype: str
+    locale_provider: str
+    locale: str
+    rules: str
+    tablespace: str
+    no_owner: bool
+    no_privileges: bool
+    space_needed: int
+    space_free: int | None
+    server_version: str
+    server_major: int
+    sessions: tuple[Sessions, ...]
+    tables: tuple[TableChange, ...]
+    """Those that differ first, the largest difference on top."""
+    rows_known: bool
+    """Whether the database could be counted at all."""
+    checks: tuple[Check, ...]
+
+    @property
+    def mode(self) -> Mode:
+        return self.request.mode
+
+    @property
+    def target(self) -> str:
+        return self.request.target
+
+    @property
+    def blocked(self) -> bool:
+        return any(check.state is Light.BAD for check in self.checks)
+
+    @property
+    def session_count(self) -> int:
+        return sum(group.count for group in self.sessions)
+
+    @property
+    def digest(self) -> str:
+        """Changes when the plan says something else than it did; row counts and sessions may move meanwhile."""
+        essence = [
+            self.request.to_json(),
+            self.backup.sha256,
+            self.address,
+            self.owner,
+            self.no_owner,
+            self.no_privileges,
+            sorted((check.code, check.state.value) for check in self.checks if check.code != "sessions"),
+        ]
+        return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()[:32]
+
+    def refuse_if_blocked(self) -> None:
+        """Raise Conflict with the first thing that stands against it."""
+        for check in self.checks:
+            if check.state is Light.BAD:
+                raise Conflict(check.message, advice=check.advice)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "request": self.request.to_json(),
+            "backup": self.backup.backup_id,
+            "database": self.database,
+            "address": self.address,
+            "target": self.target,
+            "mode": self.mode.value,
+            "kept_as": self.kept_as or None,
+            "program": f"pg_restore {self.installation.version}" if self.installation else None,
+            "owner": self.owner,
+            "keeps_owners": not self.no_owner,
+            "keeps_grants": not self.no_privileges,
+            "space_needed": self.space_needed,
+            "space_free": self.space_free,
+            "server_version": self.server_version,
+            "sessions": [group.to_json() for group in self.sessions],
+            "tables": [table.to_json() for table in self.tables],
+            "checks": [check.to_json() for check in self.checks],
+            "blocked": self.blocked,
+            "digest": self.digest,
+        }
+
+
+def decide(
+    request: RestoreRequest,
+    *,
+    backup: BackupRecord,
+    archive: Archive | StorageError,
+    profile: DatabaseProfile,
+    facts: ServerFacts,
+    installations: Sequence[Installation],
+    now: datetime,
+) -> RestorePlan:
+    """The plan of a request whose target is filled in (`with_target`). `archive` may be the refusal to read it."""
+    deciding = _Deciding(request, backup, archive, facts, tuple(installations))
+    return deciding.plan(profile, now)
+
+
+def with_target(
+    request: RestoreRequest, *, backup: BackupRecord, dbname: str, databases: Sequence[str]
+) -> RestoreRequest:
+    """The request with the name of its target: proposed for a new one, the registered database for a replacement."""
+    if request.target:
+        return request
+    target = dbname
+    if request.mode is Mode.NEW:
+        target = names.proposed(backup.source.database or dbname, backup.started_at, taken=databases)
+    return RestoreRequest(backup_id=request.backup_id, mode=request.mode, target=target)
+
+
+class _Deciding:
+    """One look at the facts, check by check."""
+
+    def __init__(
+        self,
+        request: RestoreRequest,
+        backup: BackupRecord,
+        archive: Archive | StorageError,
+        facts: ServerFacts,
+        installations: tuple[Installation, ...],
+    ) -> None:
+        self.request, self.backup, self.archive, self.facts = request, backup, archive, facts
+        self.installations = installations
+        self.checks: list[Check] = []
+
+    def plan(self, profile: DatabaseProfile, now: datetime) -> RestorePlan:
+        facts, backup, target = self.facts, self.backup, self.facts.target
+        replaces = self.request.mode is Mode.REPLACE
+        self._archive()
+        self._target()
+        self._rights()
+        space_needed = self._space()
+        installation = self._versions()
+        self._extensions()
+        no_owner, no_privileges = self._roles()
+        locale = self._locale()
+        owner = facts.role
+        wanted = target.owner if replaces and target else backup.source.owner
+        if wanted in facts.acts_as and wanted in facts.roles:
+            owner = wanted
+        self._sessions()
+        if backup.no_logs or any(table.left_out for table in backup.tables.values()):
+            self._note("logs", Light.WARNING, say("The backup was taken without logs: the log tables will be empty."))
+        return RestorePlan(
+            request=self.request,
+            backup=backup,
+            database=profile.name,
+            address=profile.connection.address,
+            kept_as=names.kept(self.request.target, now, taken=facts.databases) if replaces else "",
+            installation=installation,
+            owner=owner,
+            encoding=target.encoding if replaces and target else backup.source.encoding,
+            collate=locale[0],
+            ctype=locale[1],
+            locale_provider=locale[2],
+            locale=locale[3],
+            rules=target.rules if replaces and target else "",
+            tablespace=target.tablespace if replaces and target else "",
+            no_owner=no_owner,
+            no_privileges=no_privileges,
+            space_needed=space_needed,
+            space_free=facts.free_bytes,
+            server_version=facts.version,
+            server_major=facts.major,
+            sessions=target.sessions if replaces and target else (),
+            tables=_changes(backup, facts),
+            rows_known=facts.rows is not None,
+            checks=tuple(self.checks),
+        )
+
+    def _note(self, code: str, state: Light, message: Message, advice: Message | None = None) -> None:
+        self.checks.append(Check(code, state, message, advice))
+
+    def _good(self, code: str, message: Message) -> None:
+        self._note(code, Light.GOOD, message)
+
+    def _bad(self, code: str, message: Message, advice: Message | None = None) -> None:
+        self._note(code, Light.BAD, message, advice)
+
+    def _archive(self) -> None:
+        if isinstance(self.archive, StorageError):
+            self._bad("archive", self.archive.cause, self.archive.advice)
+            return
+        verified = self.backup.verified
+        if verified and verified.good:
+            self._good("archive", say("The archive is intact: SHA-256 equal, read in full."))
+        else:
+            self._note(
+                "archive", Light.WARNING, say("The archive was never read in full."), say("Verify the backup first.")
+            )
+
+    def _target(self) -> None:
+        facts, name = self.facts, self.request.target
+        if facts.in_recovery:
+            self._bad(
+                "target",
+                say("The server is a standby, which cannot be written."),
+                say("Register its primary, and restore there."),
+            )
+        if self.request.mode is Mode.NEW:
+            if name in facts.databases:
+                self._bad(
+                    "target",
+                    say("There is a database %(name)s already.", name=name),
+                    say("Choose another name, or replace that database."),
+                )
+            else:
+                self._good("target", say("The new database will be %(name)s. Nothing is replaced.", name=name))
+            return
+        target = facts.target
+        if target is None:
+            self._bad(
+                "target",
+                say("There is no database %(name)s to replace.", name=name),
+                say("Restore into a new database of that name."),
+            )
+        elif target.is_template:
+            self._bad("target", say("%(name)s is a template database, which is not replaced here.", name=name))
+        else:
+            self._good("target", say("%(name)s is there. It will be kept under another name.", name=name))
+
+    def _rights(self) -> None:
+        facts, target = self.facts, self.facts.target
+        role = _quoted(facts.role)
+        if not (facts.superuser or facts.create_databases):
+            self._bad(
+                "rights",
+                say("%(role)s may not create databases.", role=facts.role),
+                say("On the server, as a superuser: ALTER ROLE %(role)s CREATEDB;", role=role),
+            )
+        elif self.request.mode is Mode.REPLACE and target and not (facts.superuser or target.may_own):
+            self._bad(
+                "rights",
+                say("%(name)s belongs to %(owner)s; %(role)s may not rename it.",
+                    name=self.request.target, owner=target.owner, role=facts.role),
+                say("On the server, as a superuser: GRANT %(owner)s TO %(role)s;",
+                    owner=_quoted(target.owner), role=role),
+            )  # fmt: skip
+        else:
+            self._good("rights", say("%(role)s may create databases.", role=facts.role))
+
+    def _space(self) -> int:
+        size = self.backup.source.size or sum(table.bytes for table in self.backup.tables.values()) * 2
+        needed, free = int(size * _SPACE_FACTOR), self.facts.free_bytes
+        shown = {"needed": _megabytes(needed)}
+        if free is None:
+            message = say("About %(needed)s MB are needed; how much is free on the server is not known.", **shown)
+            self._note("space", Light.GOOD if needed < 1 << 30 else Light.WARNING, message)
+        elif free < needed:
+            self._bad(
+                "space",
+                say("About %(needed)s MB are needed on the server, %(free)s MB are free.",
+                    free=_megabytes(free), **shown),
+                say("Make room on the server's disk."),
+            )  # fmt: skip
+        else:
+            self._good(
+                "space", say("%(free)s MB free on the server, about %(needed)s MB needed.",
+                             free=_megabytes(free), **shown),
+            )  # fmt: skip
+        return needed
+
+    def _versions(self) -> Installation | None:
+        if isinstance(self.archive, StorageError):
+            return None
+        header, major = self.archive.header, self.facts.major
+        chosen = for_restore(self.installations, header.version, zstd=header.compression == "zstd", target_major=major)
+        if chosen is None:
+            self._no_program(header.client_needed, major)
+            return None
+        shown = {
+            "source": _short(header.server_version),
+            "server": _short(self.facts.version),
+            "client": chosen.version,
+        }
+        if header.server_major > major:
+            self._note(
+                "versions",
+                Light.WARNING,
+                say("The backup is of PostgreSQL %(source)s, the server is %(server)s, which is older.", **shown),
+                say("What the older one does not know makes the restore fail; nothing is changed then."),
+            )
+        else:
+            self._good("versions", say("%(source)s into %(server)s, with pg_restore %(client)s.", **shown))
+        return chosen
+
+    def _no_program(self, client: int, server: int) -> None:
+        if client > 16 and server <= 16:
+            self._bad(
+                "versions",
+                say("The archive was made by pg_dump %(client)s or newer, which no pg_restore brings into a server of "
+                    "version %(server)s.", client=client, server=server),
+                say("Restore it on a server of version %(client)s or newer.", client=client),
+            )  # fmt: skip
+            return
+        major = max(client, 14)
+        self._bad(
+            "versions",
+            say("The archive needs pg_restore %(client)s or newer, which is not here.", client=client),
+            say("Install it with: pghaven tools install %(major)s", major=major),
+        )
+
+    def _extensions(self) -> None:
+        wanted, facts = [name for name, _ in self.backup.source.extensions], self.facts
+        if isinstance(self.archive, Archive):
+            listed = [entry.name for entry in self.archive.entries if entry.kind == "EXTENSION"]
+            wanted = list(dict.fromkeys([*wanted, *listed]))
+        missing = [name for name in wanted if name not in facts.extensions and name != "plpgsql"]
+        if missing:
+            self._bad(
+                "extensions",
+                say("The server does not have: %(names)s.", names=", ".join(missing)),
+                say("Install the packages of these extensions on the server."),
+            )
+            return
+        forbidden = [
+            name
+            for name in wanted
+            if not facts.superuser
+            and name in facts.extensions
+            and facts.extensions[name].superuser
+            and not facts.extensions[name].trusted
+        ]
+        if forbidden:
+            self._bad(
+                "extensions",
+                say("%(role)s may not create these extensions: %(names)s.",
+                    role=facts.role, names=", ".join(forbidden)),
+                say("Restore as a superuser."),
+            )  # fmt: skip
+        elif wanted:
+            self._good("extensions", say("Extensions are there: %(names)s.", names=", ".join(wanted)))
+        else:
+            self._good("extensions", say("No extensions are needed."))
+
+    def _roles(self) -> tuple[bool, bool]:
+        """(no_owner, no_privileges), with the check that says why."""
+        facts = self.facts
+        entries = self.archive.entries if isinstance(self.archive, Archive) else ()
+        owners = {entry.owner for entry in entries if entry.owner}
+        wanted = {name for name in (*self.backup.source.roles, *owners) if name not in _ALWAYS}
+        missing = sorted(wanted - facts.roles)
+        granted = [entry.definition for entry in entries if entry.kind in ("ACL", "DEFAULT ACL")]
+        in_policies = [entry.definition for entry in entries if entry.kind == "POLICY"]
+        no_privileges = any(_names(role, text) for role in missing for text in granted)
+        no_owner = not owners - set(_ALWAYS) <= facts.acts_as
+        if stuck := [role for role in missing if any(_names(role, text) for text in in_policies)]:
+            self._bad(
+                "roles",
+                say("Row security policies name roles that the server does not have: %(names)s.",
+                    names=", ".join(stuck)),
+                say("Create them: CREATE ROLE %(name)s;", name=_quoted(stuck[0])),
+            )  # fmt: skip
+        elif missing:
+            self._note(
+                "roles",
+                Light.WARNING,
+                say("The server does not have these roles: %(names)s. What belonged to them will belong to %(role)s, "
+                    "and what was granted is left out.", names=", ".join(missing), role=facts.role),
+                say("Create them first, to keep owners and grants: CREATE ROLE %(name)s;", name=_quoted(missing[0])),
+            )  # fmt: skip
+        elif no_owner:
+            others = sorted(owners - facts.acts_as)
+            self._note(
+                "roles",
+                Light.WARNING,
+                say("%(role)s may not give things to %(names)s: everything will belong to %(role)s.",
+                    role=facts.role, names=", ".join(others)),
+                say("To keep owners, as a superuser: GRANT %(name)s TO %(role)s;",
+                    name=_quoted(others[0]), role=_quoted(facts.role)),
+            )  # fmt: skip
+        else:
+            self._good("roles", say("All %(count)s roles are there; owners and grants are kept.", count=len(wanted)))
+        return no_owner, no_privileges
+
+    def _locale(self) -> tuple[str, str, str, str]:
+        facts, source = self.facts, self.backup.source
+        if self.request.mode is Mode.REPLACE and facts.target:
+            target = facts.target
+            return target.collate, target.ctype, target.locale_provider, target.locale
+        provider, locale = source.locale_provider, source.locale
+        known = {"c", "posix", *facts.collations}
+        absent = [name for name in (source.collate, source.ctype) if plain_locale(name) not in known]
+        too_new = (provider == "i" and facts.major < 15) or (provider == "b" and facts.major < 17)
+        if not absent and not too_new:
+            return source.collate, source.ctype, provider, locale
+        self._note(
+            "locale",
+            Light.WARNING,
+            say("The server does not have the locale %(name)s; its own is used, and text may sort differently.",
+                name=(absent or [locale])[0]),
+        )  # fmt: skip
+        return "", "", "", ""
+
+    def _sessions(self) -> None:
+        target, name = self.facts.target, self.request.target
+        if self.request.mode is Mode.NEW or target is None:
+            return
+        if target.prepared:
+            self._bad(
+                "prepared",
+                say("%(count)s prepared transactions of %(name)s are open; it cannot be renamed meanwhile.",
+                    count=target.prepared, name=name),
+                say("End them with COMMIT PREPARED or ROLLBACK PREPARED; pg_prepared_xacts lists them."),
+            )  # fmt: skip
+        if target.slots:
+            self._note(
+                "slots",
+                Light.WARNING,
+                say("The replication slots %(names)s stay with the database that is kept.",
+                    names=", ".join(target.slots)),
+            )  # fmt: skip
+        count = sum(group.count for group in target.sessions)
+        held = sorted({group.user for group in target.sessions if not group.may_end})
+        if held:
+            self._bad(
+                "sessions",
+                say("%(role)s may not end the sessions of %(names)s.", role=self.facts.role, names=", ".join(held)),
+                say("On the server, as a superuser: GRANT pg_signal_backend TO %(role)s; or end them there.",
+                    role=_quoted(self.facts.role)),
+            )  # fmt: skip
+        elif count:
+            self._note(
+                "sessions",
+                Light.WARNING,
+                say("%(count)s sessions use %(name)s now. They are ended at the swap.", count=count, name=name),
+                say("New connections wait for under a second while the names are swapped."),
+            )
+        else:
+            self._good("sessions", say("Nobody is connected to %(name)s.", name=name))
+
+
+_ALWAYS = ("pg_database_owner", "")
+"""Roles that every server has, or none."""
+
+
+def _changes(backup: BackupRecord, facts: ServerFacts) -> tuple[TableChange, ...]:
+    now = facts.rows or {}
+    changes = []
+    for name in backup.tables.keys() | now.keys():
+        kept, present = backup.tables.get(name), now.get(name)
+        changes.append(
+            TableChange(
+                name=name,
+                now=present.rows if present else None,
+                exact=present.exact if present else True,
+                backup=kept.rows if kept else None,
+                left_out=kept.left_out if kept else False,
+            )
+        )
+    return tuple(sorted(changes, key=lambda change: (-_size(change), change.name)))
+
+
+def _size(change: TableChange) -> int:
+    if not change.differs:
+        return -1
+    return abs((change.backup or 0) - (change.now or 0))
+
+
+def _names(role: str, definition: str) -> bool:
+    return (
+        _quoted(role) in definition
+        or f" {role};" in definition
+        or f" {role} " in definition
+        or f" {role}," in definition
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _short(version: str) -> str:
+    return version.split(" ")[0]
+
+
+def _megabytes(size: int) -> int:
+    return -(-size // 1_000_000)

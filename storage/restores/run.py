@@ -1,0 +1,335 @@
+"""Carrying out a restore: verified, made beside the target, compared with the manifest, and only then named.
+
+Whatever ends it before the swap, the target is as it was, and what was half made is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from storage.backups.catalog import Catalog
+from storage.backups.record import BackupRecord, Verification
+from storage.backups.verify import file_sha256
+from storage.clock import Clock
+from storage.crashpoints import crashpoint
+from storage.databases.profile import DatabaseProfile
+from storage.errors import Damaged, JobCancelled, StorageError, say
+from storage.identifiers import new_id
+from storage.jobs.context import JobContext
+from storage.jobs.turns import turn
+from storage.jsonfiles import Records
+from storage.locks.filelocks import FileLocks
+from storage.postgres.archive import Archive
+from storage.postgres.archive import read as read_archive
+from storage.postgres.connection import describe
+from storage.postgres.programs import Installation
+from storage.postgres.snapshot import Session
+from storage.postgres.watchdog import Watchdog, patiently
+from storage.restores import beside, facts, names, swap
+from storage.restores.compare import compare
+from storage.restores.load import LoadRequest, load
+from storage.restores.plan import RestorePlan, decide, with_target
+from storage.restores.progress import RestoreProgress
+from storage.restores.record import RestoreRecord, RestoreState
+from storage.restores.request import Mode, RestoreRequest
+from storage.settings import Settings
+from storage.staging import Staging
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restorer:
+    """Everything a restore needs, wired once; called with the context of a job."""
+
+    catalog: Catalog
+    records: Records[RestoreRecord]
+    locks: FileLocks
+    staging: Staging
+    settings: Settings
+    clock: Clock
+    installations: Callable[[], Sequence[Installation]]
+    profile_of: Callable[[str], DatabaseProfile]
+
+    def __call__(self, context: JobContext) -> None:
+        request = RestoreRequest.from_json(context.job.parameters["request"])
+        replaces = request.mode is Mode.REPLACE
+        context.plan(
+            (
+                ("turn", say("Wait for a turn")),
+                ("verify", say("Read the archive's checksum")),
+                ("look", say("Look at the server")),
+                ("load", say("Restore beside it") if replaces else say("Restore")),
+                ("compare", say("Compare every table with the backup")),
+                ("swap", say("Swap the names") if replaces else say("Give it its name")),
+            )
+        )
+        context.step("turn")
+        with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
+            _Run(self, context, folder).restore(request)
+
+    def plan(self, request: RestoreRequest, *, counting_seconds: float = facts.COUNTING_SECONDS) -> RestorePlan:
+        """Read the facts and decide; nothing is changed."""
+        backup = self.catalog.get(request.backup_id)
+        profile = self.profile_of(backup.database)
+        archive: Archive | StorageError
+        try:
+            archive = read_archive(self.catalog.good_archive(backup))
+        except StorageError as error:
+            archive = error
+        connection = profile.connection
+        if not request.target and request.mode is Mode.NEW:
+            with facts.maintenance(connection, avoid="") as session:
+                present = [name for (name,) in session.execute("SELECT datname::text FROM pg_catalog.pg_database")]
+            request = with_target(request, backup=backup, dbname=connection.dbname, databases=present)
+        request = with_target(request, backup=backup, dbname=connection.dbname, databases=())
+        counted = request.target if request.mode is Mode.REPLACE else connection.dbname
+        found = facts.read(connection, target=request.target, counted=counted, counting_seconds=counting_seconds)
+        return decide(
+            request,
+            backup=self.catalog.get(request.backup_id),
+            archive=archive,
+            profile=profile,
+            facts=found,
+            installations=self.installations(),
+            now=self.clock(),
+        )
+
+    def settle(self, record: RestoreRecord, *, state: RestoreState, error: StorageError | None) -> RestoreRecord:
+        """Bring the server in order after a restore that did not reach its end, and close the record.
+
+        Raises StorageError when the server cannot be asked; the record is then kept as unsettled.
+        """
+        connection = self.profile_of(record.database).connection
+        try:
+            with facts.maintenance(connection, avoid=record.target, application="pghaven settle") as session:
+                # A server that fell silent is given up: the next start asks again.
+                watchdog = Watchdog(min(self.settings.stall_seconds, 60))
+                settled = patiently(
+                    session, lambda: swap.settle(session, record), watch=lambda: watchdog.look("settling")
+                )
+        except psycopg.Error as trouble:
+            raise describe(trouble, doing=say("The server could not be put in order.")) from trouble
+        if settled.state is RestoreState.COMPLETED:
+            settled = settled.with_(ended_at=self.clock())
+        else:
+            settled = settled.with_(state=state, ended_at=self.clock(), error=error.to_json() if error else None)
+        self.records.save(settled)
+        return settled
+
+
+class _Run:
+    """One restore."""
+
+    record: RestoreRecord
+
+    def __init__(self, restorer: Restorer, context: JobContext, folder: Path) -> None:
+        self._restorer, self._context, self._folder = restorer, context, folder
+        self._settings = restorer.settings
+        self._application = f"pghaven {context.job.job_id}"
+
+    def restore(self, request: RestoreRequest) -> None:
+        self._begin(request)
+        try:
+            self._carry_out(request)
+        except BaseException as error:
+            self._undo(error)
+            raise
+        self._context.result(kept_as=self.record.kept_as, target=self.record.target)
+        self._context.log(f"restored as {self.record.target}")
+
+    def _begin(self, request: RestoreRequest) -> None:
+        backup = self._restorer.catalog.get(request.backup_id)
+        started_at = self._restorer.clock()
+        self.record = RestoreRecord(
+            restore_id=new_id(started_at),
+            backup_id=backup.backup_id,
+            database=backup.database,
+            mode=request.mode,
+            target=request.target or backup.source.database,
+            started_at=started_at,
+            job_id=self._context.job.job_id,
+            by=self._context.job.requested_by,
+        )
+        self._save()
+        self._context.result(restore_id=self.record.restore_id, backup_id=backup.backup_id)
+
+    def _save(self, **changes: object) -> None:
+        self.record = self.record.with_(**changes)
+        self._restorer.records.save(self.record)
+
+    def _carry_out(self, request: RestoreRequest) -> None:
+        context = self._context
+        context.step("verify")
+        backup, path, archive = self._verified(request)
+        progress = self._progress
+        context.step("look")
+        plan = self._plan(request)
+        assert plan.installation is not None
+        self._save(
+            target=plan.target,
+            beside=names.beside(plan.target, self.record.restore_id),
+            owners_kept=not plan.no_owner,
+            grants_kept=not plan.no_privileges,
+        )
+        crashpoint("restore:recorded")
+        connection = self._restorer.profile_of(backup.database).connection
+        try:
+            with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
+                self._create(session, plan)
+        except psycopg.Error as error:
+            raise describe(error, doing=say("The database beside the target could not be made.")) from error
+        crashpoint("restore:created")
+        context.step("load")
+        beside_it = connection.to(self.record.beside)
+        load(
+            LoadRequest(
+                connection=beside_it,
+                installation=plan.installation,
+                path=path,
+                archive=archive,
+                backup=backup,
+                folder=self._folder,
+                jobs=self._settings.restore_jobs,
+                no_owner=plan.no_owner,
+                no_privileges=plan.no_privileges,
+                stall_seconds=self._settings.stall_seconds,
+                application=self._application,
+            ),
+            progress,
+            context,
+        )
+        crashpoint("restore:loaded")
+        context.step("compare", say("Compare %(count)s tables with the backup", count=len(backup.tables)))
+
+        def watch() -> None:
+            context.checkpoint()
+            context.report(progress.value("compare"))
+
+        comparison = compare(
+            beside_it,
+            backup,
+            jobs=self._settings.restore_jobs,
+            application=self._application,
+            watch=watch,
+            on_table=progress.checked,
+        )
+        self._save(
+            tables_compared=comparison.tables,
+            tables_equal=comparison.tables - len(comparison.differences),
+            rows_compared=comparison.rows,
+        )
+        comparison.refuse_differences()
+        context.log(f"{comparison.tables} tables, {comparison.rows} rows: equal to the backup")
+        if not comparison.same_schema:
+            context.log("the schema's fingerprint is not the one of the backup; versions of extensions may differ")
+        crashpoint("restore:compared")
+        context.report(progress.value("compare"))
+        context.step("swap")
+        try:
+            with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
+                self._name(session)
+        except psycopg.Error as error:
+            raise describe(error, doing=say("The names could not be swapped.")) from error
+
+    def _verified(self, request: RestoreRequest) -> tuple[BackupRecord, Path, Archive]:
+        """The archive, once its bytes are known to be the ones that were written. No server is asked before."""
+        restorer, context = self._restorer, self._context
+        backup = restorer.catalog.get(request.backup_id)
+        path = restorer.catalog.good_archive(backup)
+        archive = read_archive(path)
+        progress = self._progress = RestoreProgress(backup, archive.entries)
+
+        def watch() -> None:
+            context.checkpoint()
+            context.report(progress.value("verify"))
+
+        began = time.monotonic()
+        found = file_sha256(path, watch=watch, on_bytes=progress.hashed)
+        if found == backup.sha256:
+            context.log(f"SHA-256 equal to what was written: {found}")
+            return backup, path, archive
+        reason = f"the file's SHA-256 is {found}, {backup.sha256} was written"
+        restorer.catalog.record_verification(
+            backup,
+            Verification(at=restorer.clock(), good=False, seconds=round(time.monotonic() - began, 3), reason=reason),
+        )
+        newest = restorer.catalog.newest_good(backup.database, besides=backup.backup_id)
+        raise Damaged(
+            say("The archive is damaged: its SHA-256 is not the one that was written."),
+            advice=say("Restore the newest good backup instead: %(id)s.", id=newest.backup_id)
+            if newest
+            else say("There is no other good backup of %(database)s. Take one now.", database=backup.database),
+            words=reason,
+        )
+
+    def _plan(self, request: RestoreRequest) -> RestorePlan:
+        plan = self._restorer.plan(request, counting_seconds=0)
+        plan.refuse_if_blocked()
+        self._context.log(
+            f"server {plan.server_version}, pg_restore {plan.installation.version if plan.installation else '?'}; "
+            f"owners {'left out' if plan.no_owner else 'kept'}, grants {'left out' if plan.no_privileges else 'kept'}"
+        )
+        return plan
+
+    def _create(self, session: Session, plan: RestorePlan) -> None:
+        target_oid = None
+        if plan.mode is Mode.REPLACE:
+            row = session.execute(
+                "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", (plan.target,)
+            ).fetchone()
+            target_oid = row[0] if row else None
+        watchdog = Watchdog(self._settings.stall_seconds)
+
+        def watch() -> None:
+            self._context.checkpoint()
+            watchdog.look("creating")
+
+        oid = patiently(session, lambda: beside.create(session, plan, self.record.beside), watch=watch)
+        self._save(beside_oid=oid, target_oid=target_oid)
+
+    def _name(self, session: Session) -> None:
+        restorer = self._restorer
+        # From here on a request to stop is not looked at: it takes less time than undoing it.
+        if self.record.mode is Mode.REPLACE:
+            named = swap.replace(session, self.record, now=restorer.clock(), save=self._remember)
+            self._context.log(f"names swapped; nobody could connect for {named.downtime_ms} ms; kept: {named.kept_as}")
+        else:
+            named = swap.give_name(session, self.record, save=self._remember)
+        self.record = named
+        self._save(state=RestoreState.COMPLETED, ended_at=restorer.clock())
+
+    def _remember(self, record: RestoreRecord) -> None:
+        self.record = record
+        self._save()
+
+    def _undo(self, error: BaseException) -> None:
+        """Leave the target as it was, and say in the record how this ended."""
+        if isinstance(error, JobCancelled):
+            # Without a name nobody asked: the program is being stopped.
+            state = RestoreState.CANCELLED if error.by else RestoreState.INTERRUPTED
+        else:
+            state = RestoreState.FAILED
+        refusal = error if isinstance(error, StorageError) else _own_fault(error)
+        try:
+            if self.record.beside:
+                settled = self._restorer.settle(self.record, state=state, error=refusal)
+                self._context.log("the half-made database was dropped; the target is as it was")
+                self.record = settled
+                return
+        except StorageError as trouble:
+            logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble)
+            self._context.log(f"the server could not be put in order, it is tried again at the next start: {trouble}")
+            if self.record.state is RestoreState.SWAPPING:
+                return
+        self._save(state=state, ended_at=self._restorer.clock(), error=refusal.to_json())
+
+
+def _own_fault(error: BaseException) -> StorageError:
+    return StorageError(say("pghaven itself made a mistake: %(error)s", error=repr(error)[:500]))

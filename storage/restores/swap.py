@@ -1,0 +1,155 @@
+"""Changing the names: the target is closed, its sessions end, and both renames are one transaction.
+
+What a crash leaves at any point is mended by `settle`, from the journal that is written first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from storage.crashpoints import crashpoint
+from storage.errors import Conflict, Unavailable, say
+from storage.postgres.snapshot import Session
+from storage.restores import carry, names
+from storage.restores.record import RestoreRecord, RestoreState
+
+PATIENCE = 5.0
+"""Seconds for the sessions to end; their transactions are rolled back meanwhile."""
+_LOOK_EVERY = 0.002
+# A session leaves pg_stat_activity a moment before the list that RENAME looks at, and RENAME looks but every 100 ms.
+_AFTERWARDS = 0.004
+
+Save = Callable[[RestoreRecord], None]
+
+
+def replace(session: Session, record: RestoreRecord, *, now: datetime, save: Save) -> RestoreRecord:
+    """Give the database beside the target's name; returns the record with how long nobody could connect.
+
+    `session` is in another database. Whatever is raised, `settle` has to be called.
+    """
+    old, new = record.target_oid, record.beside_oid
+    assert old is not None and new is not None
+    databases = _databases(session)
+    if databases.get(old) != record.target:
+        raise Conflict(
+            say("%(name)s was renamed or dropped meanwhile.", name=record.target),
+            advice=say("Make a new plan."),
+        )
+    carry.apply(session, carry.read(session, old), record.beside)
+    allowed = session.execute("SELECT datallowconn FROM pg_catalog.pg_database WHERE oid = %s", (old,))
+    record = record.with_(
+        state=RestoreState.SWAPPING,
+        kept_as=names.kept(record.target, now, taken=frozenset(databases.values())),
+        target_allowed=bool((allowed.fetchone() or (True,))[0]),
+    )
+    save(record)
+    crashpoint("swap:journal")
+    end_sessions(session, [new])
+    closed_at = time.monotonic()
+    allow(session, record.target, False)
+    crashpoint("swap:closed")
+    end_sessions(session, [old, new])
+    crashpoint("swap:emptied")
+    with session.transaction():
+        rename(session, record.target, record.kept_as)
+        rename(session, record.beside, record.target)
+        allow(session, record.kept_as, record.target_allowed)
+        crashpoint("swap:renamed")
+    downtime = (time.monotonic() - closed_at) * 1000
+    crashpoint("swap:committed")
+    if not record.target_allowed:
+        allow(session, record.target, False)
+    return record.with_(beside="", downtime_ms=round(downtime, 1))
+
+
+def give_name(session: Session, record: RestoreRecord, *, save: Save) -> RestoreRecord:
+    """Give a new database its name, which nobody may have taken meanwhile."""
+    new = record.beside_oid
+    assert new is not None
+    record = record.with_(state=RestoreState.SWAPPING)
+    save(record)
+    crashpoint("swap:journal")
+    end_sessions(session, [new])
+    crashpoint("swap:emptied")
+    if record.target in _databases(session).values():
+        raise Conflict(
+            say("Somebody made a database %(name)s meanwhile.", name=record.target),
+            advice=say("Choose another name."),
+        )
+    rename(session, record.beside, record.target)
+    crashpoint("swap:committed")
+    return record.with_(beside="")
+
+
+def settle(session: Session, record: RestoreRecord) -> RestoreRecord:
+    """Look at what is there, and finish the swap or roll it back; afterwards one database has the target's name and
+    takes connections. Returns the record, COMPLETED when the swap had happened, otherwise with `beside` gone."""
+    databases = _databases(session)
+    swapping = record.state is RestoreState.SWAPPING
+    if swapping and record.beside_oid is not None and databases.get(record.beside_oid) == record.target:
+        for oid in (record.beside_oid, record.target_oid):
+            if oid is not None and (name := databases.get(oid)) is not None:
+                allow(session, name, record.target_allowed)
+        return record.with_(state=RestoreState.COMPLETED, beside="")
+    if swapping and record.target_oid is not None and (name := databases.get(record.target_oid)) is not None:
+        if name == record.kept_as and record.target not in databases.values():
+            rename(session, name, record.target)
+            name = record.target
+        if name == record.target:
+            allow(session, name, record.target_allowed)
+    left = next((oid for oid, name in databases.items() if name == record.beside), None)
+    if record.beside and left is not None and record.beside_oid in (None, left):
+        session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(record.beside)))
+    return record.with_(beside="", kept_as="")
+
+
+def end_sessions(session: Session, oids: Sequence[int]) -> None:
+    """End every session of these databases and wait until they are gone. Raises Unavailable after PATIENCE."""
+    ends = time.monotonic() + PATIENCE
+    present = _sessions(session, oids)
+    if not present:
+        return
+    while present:
+        if time.monotonic() > ends:
+            raise Unavailable(
+                say("Sessions did not end within %(seconds)s seconds: %(names)s.",
+                    seconds=round(PATIENCE), names=", ".join(sorted({name for _, name, _ in present}))),
+                advice=say("End them on the server, then start again."),
+            )  # fmt: skip
+        time.sleep(_LOOK_EVERY)
+        present = _sessions(session, oids)
+    time.sleep(_AFTERWARDS)
+
+
+def allow(session: Session, name: str, allowed: bool) -> None:
+    session.execute(
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(sql.Identifier(name), sql.Literal(allowed))
+    )
+
+
+def rename(session: Session, name: str, to: str) -> None:
+    session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to)))
+
+
+def _databases(session: Session) -> dict[int, str]:
+    return dict(session.execute("SELECT oid::bigint, datname::text FROM pg_catalog.pg_database").fetchall())
+
+
+def _sessions(session: Session, oids: Sequence[int]) -> list[Any]:
+    return session.execute(_END, (list(oids),)).fetchall()
+
+
+# Autovacuum's workers belong to no role: only a superuser may end them, and RENAME ends them by itself.
+_END = """
+SELECT a.pid, coalesce(nullif(a.application_name, ''), a.usename::text, 'autovacuum'),
+       pg_catalog.pg_terminate_backend(a.pid)
+FROM pg_catalog.pg_stat_activity a
+WHERE a.datid = ANY (%s::oid[]) AND a.pid <> pg_catalog.pg_backend_pid()
+  AND (a.usesysid IS NOT NULL
+       OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user))
+"""
