@@ -96,7 +96,7 @@ class Records(Generic[Record]):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, record_id: str) -> Path:
-        if "/" in record_id or record_id.startswith("."):
+        if "/" in record_id or record_id.startswith(".") or not record_id.isprintable() or len(record_id) > 200:
             raise NotFound(say("There is no record %(id)s.", id=record_id[:80]))
         return self.folder / f"{record_id}.json"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection
-from tests.servers import Server, Servers
+from storage.settings import Settings
+from tests.servers import Server, Servers, open_folder
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +67,19 @@ def storage_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "backups"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture
+def an_open_storage(server: Server, storage_folder: Path, empty_database: Connection) -> Iterator[Storage]:
+    """A storage over a data folder of its own, not started, with `empty_database` added as `shop`.
+
+    Its embedded server would be in a folder of its own too; nothing starts it unless the test does.
+    """
+    private = open_folder("pghaven-private-")
+    storage = open_storage(
+        Settings(data_folder=storage_folder, private_folder=private, pg_bin_dirs=(server.installation.folder,))
+    )
+    storage.databases.add("shop", empty_database, by="tests")
+    yield storage
+    storage.stop()
+    shutil.rmtree(private, ignore_errors=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.testing import ConnectionTest
-from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, say
+from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, Unavailable, say
 from storage.identifiers import checked_name
-from storage.jsonfiles import Records
+from storage.jsonfiles import JsonObject, Records
 from storage.locks.filelocks import FileLocks
 from storage.postgres.connection import Connection, parse_url
 from storage.secret import Secret, SecretBox
@@ -31,12 +31,13 @@ class Demos:
     """The demo databases of the embedded server: their names are known without starting it."""
 
     names: Sequence[str] = ()
-    connection: Callable[[str], Connection] | None = None
+    connection: Callable[[str], Connection | None] = lambda name: None
+    """None where no program could run the server."""
 
     def profiles(self) -> Iterator[DatabaseProfile]:
-        if self.connection is not None:
-            for name in self.names:
-                yield DatabaseProfile(name=name, connection=self.connection(name), source=Source.EMBEDDED)
+        for name in self.names:
+            if connection := self.connection(name):
+                yield DatabaseProfile(name=name, connection=connection, source=Source.EMBEDDED)
 
 
 class Registry:
@@ -52,10 +53,11 @@ class Registry:
         demos: Demos = Demos(),
     ) -> None:
         self._clock, self._locks, self._test = clock, locks, test
-        self._environment, self._demos = environment, demos
+        self._environment, self._demos, self._box = environment, demos, box
+        self._closed: dict[str, Unavailable] = {}
         self._records: Records[DatabaseProfile] = Records(
             folder,
-            decode=lambda data: DatabaseProfile.from_json(data, box),
+            decode=self._decode,
             encode=lambda profile: profile.to_json(box),
             identify=lambda profile: profile.name,
             on_damaged=_say_damaged,
@@ -112,6 +114,8 @@ class Registry:
         """Change what is named. A connection replaces the present one whole, password included."""
         with self._changing():
             profile = self._editable(name)
+            if connection is None and name in self._closed:
+                raise self._closed[name]  # saving would lose the password that the right key still opens
             profile = profile.with_(
                 connection=profile.connection if connection is None else connection,
                 log_tables=profile.log_tables if log_tables is None else tuple(log_tables),
@@ -132,6 +136,18 @@ class Registry:
 
     def _given(self) -> list[DatabaseProfile]:
         return [self._environment] if self._environment else list(self._demos.profiles())
+
+    def _decode(self, data: JsonObject) -> DatabaseProfile:
+        try:
+            profile = DatabaseProfile.from_json(data, self._box)
+        except Unavailable as error:
+            # With another key the databases are still listed: what is missing is a password, and the server says so.
+            profile = DatabaseProfile.from_json({**data, "password": None}, self._box)
+            logger.error("the password of %s: %s", profile.name, error.cause)
+            self._closed[profile.name] = error
+        else:
+            self._closed.pop(profile.name, None)
+        return profile
 
     def _editable(self, name: str) -> DatabaseProfile:
         profile = self.get(name)

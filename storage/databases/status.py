@@ -74,12 +74,12 @@ class DatabaseStatuses:
     def __init__(
         self,
         *,
-        before: Callable[[Connection], None] = lambda connection: None,
+        before: Callable[[Connection], Connection] = lambda connection: connection,
         deadline: float = DEADLINE,
         probe_seconds: int = PROBE_SECONDS,
         workers: int = 8,
     ) -> None:
-        """`before` is called in the caller's thread, with what will be asked."""
+        """`before` is called in the caller's thread, and says where to ask: it may start the server first."""
         self._before, self._deadline, self._probe_seconds = before, deadline, probe_seconds
         self._probes: Probes[DatabaseStatus] = Probes(workers=workers)
         self._known: dict[Hashable, _Known] = {}
@@ -90,8 +90,7 @@ class DatabaseStatuses:
 
     def of_all(self, profiles: Sequence[DatabaseProfile]) -> list[DatabaseStatus]:
         """The statuses in the same order; all together within the deadline."""
-        for profile in profiles:
-            self._before(profile.connection)
+        profiles = [profile.with_(connection=self._before(profile.connection)) for profile in profiles]
         deadline = time.monotonic() + self._deadline
         asked = [self._ask(profile) for profile in profiles]
         return [

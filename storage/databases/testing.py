@@ -43,15 +43,15 @@ class Tester:
         self,
         installations: Callable[[], Sequence[Installation]],
         *,
-        before: Callable[[Connection], None] = lambda connection: None,
+        before: Callable[[Connection], Connection] = lambda connection: connection,
         seconds: int = SECONDS,
     ) -> None:
-        """`before` is called in the caller's thread, with what will be tried."""
+        """`before` is called in the caller's thread, and says what is tried: it may start the server first."""
         self._installations, self._before, self._seconds = installations, before, seconds
         self._probes: Probes[str] = Probes(workers=4)
 
     def __call__(self, connection: Connection) -> ConnectionTest:
-        self._before(connection)
+        connection = self._before(connection)
         started = time.monotonic()
 
         def taken() -> float:

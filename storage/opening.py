@@ -1,0 +1,288 @@
+"""Opens the data folder: the only place that builds the capabilities and wires them to each other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from storage import jsonfiles
+from storage.accounts.accounts import Accounts
+from storage.applications import demo, maps
+from storage.backups.backups import Backups
+from storage.backups.catalog import Catalog
+from storage.backups.record import BackupState
+from storage.backups.take import Taker
+from storage.clock import Clock, to_text, utc_now
+from storage.databases import log_tables
+from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.registry import Demos, Registry, from_environment
+from storage.databases.status import DatabaseStatuses
+from storage.databases.testing import Tester
+from storage.errors import Conflict, LockHeld, StorageError, Unavailable, say
+from storage.jobs.model import JobKind
+from storage.jobs.runner import JobRunner
+from storage.jobs.store import JobStore
+from storage.locks.filelocks import FileLocks, HeldLock
+from storage.postgres import embedded, places, programs
+from storage.postgres.connection import Connection
+from storage.postgres.embedded import EmbeddedServer
+from storage.postgres.programs import Installation
+from storage.restores.restores import Restores
+from storage.schedules.ticker import Ticker
+from storage.secret import SecretBox, load_or_make_key
+from storage.settings import Settings
+from storage.staging import Staging
+
+logger = logging.getLogger(__name__)
+
+LOOK_AT_ARCHIVES_SECONDS = 60
+LOOK_AT_RESTORES_SECONDS = 60
+SWEEP_SECONDS = 3600
+LOOK_AT_EMBEDDED_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where what is not data lies; for the System page."""
+
+    private: Path
+    tools: Path
+    embedded: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Places:
+        private = settings.private_folder or places.private_folder()
+        return cls(private, places.tools_folder(private), places.embedded_folder(private))
+
+
+def open_storage(settings: Settings, *, clock: Clock = utc_now) -> Storage:
+    """Build everything over one data folder; starts nothing. Raises what keeps the folder from being used."""
+    return Storage(settings, clock=clock)
+
+
+class Storage:
+    """One data folder, opened. What the web and the terminal reach storage through.
+
+    A web process calls `start`, one at a time for a data folder; terminal commands run beside it without. `stop` ends
+    whatever was started, and does no harm where nothing was.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self.settings, self.clock = settings, clock
+        folder = _prepare(settings.data_folder)
+        metadata = folder / "metadata"
+        self.places = Places.of(settings)
+        self.locks = FileLocks(folder / "locks")
+        self.staging = Staging(folder / "staging")
+        key = settings.secret_key.reveal if settings.secret_key else load_or_make_key(folder / "secret.key")
+        self.box = SecretBox(key)
+        self.jobs = JobStore(metadata / "jobs", locks=self.locks, clock=clock)
+        self.runner = JobRunner(self.jobs, clock=clock, workers=settings.parallel_jobs)
+        self.embedded_trouble: StorageError | None = None
+        """Why the embedded server could not be started."""
+        self.databases = self._registry(metadata / "databases")
+        self.statuses = DatabaseStatuses(before=self._reach)
+        self.backups = self._backups(folder)
+        self.restores = self._restores(metadata / "restores")
+        self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
+        self.ticker = self._ticker()
+        self._instance: HeldLock | None = None
+
+    @cached_property
+    def embedded(self) -> EmbeddedServer | None:
+        """pghaven's own server, started or not; None where no program could run it. Looked for when first asked."""
+        try:
+            return embedded.open_embedded(self.programs(), self.places.embedded, self.clock)
+        except Unavailable as error:
+            logger.error("embedded server: %s", error)
+            return None
+
+    def programs(self) -> tuple[Installation, ...]:
+        """The PostgreSQL programs that this machine has now."""
+        return programs.find_installations(self.settings.pg_bin_dirs, self.places.tools)
+
+    def profile(self, name: str) -> DatabaseProfile:
+        """The profile of a database that is about to be used: its server is started where it is ours to start."""
+        profile = self.databases.get(name)
+        return profile.with_(connection=self._reach(profile.connection))
+
+    def use_embedded(self) -> EmbeddedServer:
+        """The embedded server, running and with its demo databases. Raises Unavailable when it cannot run."""
+        if self.embedded is None:
+            raise Unavailable(
+                say("There are no programs of a PostgreSQL server on this machine."),
+                advice=say("Run: pghaven tools install 18"),
+            )
+        self.embedded.ensure_running()
+        if self.settings.database_url is None:
+            for name in demo.NAMES:
+                self.embedded.provide(name, lambda name=name: demo.script(name))  # type: ignore[misc]
+        return self.embedded
+
+    # The life of a web process
+
+    def start(self) -> None:
+        """Become this data folder's instance: put in order what a crash left, and begin to work by ourselves."""
+        self._instance = self._become_the_instance()
+        self._put_in_order()
+        self.accounts.start(admin_password=self.settings.admin_password)
+        if self.settings.database_url is None:
+            self._start_embedded()
+        self.restores.reconcile()
+        self.runner.start()
+        self._ask_for_first_backups()
+        self.ticker.start()
+
+    def stop(self) -> None:
+        """End everything that was started; running jobs get the grace of the settings, then end as interrupted."""
+        self.ticker.stop()
+        self.runner.stop(grace=self.settings.stop_grace_seconds)
+        if "embedded" in self.__dict__ and self.embedded is not None:
+            self.embedded.stop()
+        if self._instance is not None:
+            self._instance.release()
+            self._instance = None
+
+    def _become_the_instance(self) -> HeldLock:
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {to_text(self.clock())}"
+        try:
+            return self.locks.take("instance", holder=holder)
+        except LockHeld as error:
+            raise Conflict(
+                say("%(folder)s belongs to another pghaven: %(holder)s.",
+                    folder=str(self.settings.data_folder), holder=error.holder),
+                effect=say("pghaven was not started."),
+                advice=say("Use that one, or name another folder in BACKUP_STORAGE_PATH."),
+            ) from None  # fmt: skip
+
+    def _put_in_order(self) -> None:
+        self._sweep()
+        for job in self.jobs.mark_interrupted():
+            logger.warning("job %s (%s of %s) was interrupted", job.job_id, job.kind.value, job.database)
+        for record in self.backups.catalog.settle(is_alive=self._is_alive):
+            logger.warning("backup %s is %s", record.backup_id, record.state.value)
+        for record in self.backups.catalog.rebuild():
+            logger.warning("the record of backup %s was brought back from beside its archive", record.backup_id)
+
+    def _sweep(self) -> None:
+        jsonfiles.sweep_drafts(self.settings.data_folder)
+        self.staging.sweep(in_use=self._is_alive)
+
+    def _is_alive(self, job_id: str) -> bool:
+        return self.locks.is_held(self.jobs.lock_name(job_id))
+
+    def _start_embedded(self) -> None:
+        # Without its demo databases pghaven still has work to do, and its pages say what is missing.
+        try:
+            self.use_embedded()
+        except StorageError as error:
+            logger.error("embedded server: %s %s", error, error.words)
+            self.embedded_trouble = error
+        else:
+            self.embedded_trouble = None
+
+    def _keep_embedded(self) -> None:
+        """Start it again when it has died, or when the process that ran it has ended."""
+        if self.embedded is not None and self.embedded.started:
+            self.embedded.ensure_running()
+
+    def _ask_for_first_backups(self) -> None:
+        for profile in self.databases.all():
+            if profile.source is Source.EMBEDDED and self.embedded_trouble is not None:
+                continue
+            if self.backups.catalog.find(database=profile.name, states={BackupState.COMPLETE}):
+                continue
+            if self.jobs.active(profile.name, JobKind.TAKE):
+                continue
+            try:
+                self.backups.take(profile.name, by="first start")
+            except StorageError as error:
+                logger.error("the first backup of %s could not be asked for: %s", profile.name, error)
+
+    # Building
+
+    def _registry(self, folder: Path) -> Registry:
+        url = self.settings.database_url
+        return Registry(
+            folder,
+            box=self.box,
+            clock=self.clock,
+            locks=self.locks,
+            test=Tester(self.programs, before=self._reach),
+            environment=from_environment(url, self.settings.database_variable) if url else None,
+            demos=Demos(names=demo.NAMES, connection=self._demo_connection),
+        )
+
+    def _demo_connection(self, name: str) -> Connection | None:
+        return self.embedded.connection(name) if self.embedded else None
+
+    def _reach(self, connection: Connection) -> Connection:
+        """Start the embedded server when it is the one meant and nobody has: at the terminal, on first use.
+
+        Returns the connection as it is then: before its first start, a server has no password.
+        """
+        if self._instance is not None or not connection.host.startswith("/"):
+            return connection
+        if self.embedded is None or self.embedded.started:
+            return connection
+        if connection.host != self.embedded.connection().host:
+            return connection
+        return self.use_embedded().connection(connection.dbname)
+
+    def _backups(self, folder: Path) -> Backups:
+        catalog = Catalog(folder, clock=self.clock)
+        taker = Taker(
+            catalog=catalog,
+            locks=self.locks,
+            staging=self.staging,
+            settings=self.settings,
+            clock=self.clock,
+            installations=self.programs,
+            profile_of=self.profile,
+            logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
+        )
+        return Backups(catalog=catalog, taker=taker, runner=self.runner, installations=self.programs, clock=self.clock)
+
+    def _restores(self, folder: Path) -> Restores:
+        return Restores(
+            folder,
+            catalog=self.backups.catalog,
+            runner=self.runner,
+            locks=self.locks,
+            staging=self.staging,
+            settings=self.settings,
+            clock=self.clock,
+            installations=self.programs,
+            profile_of=self.profile,
+        )
+
+    def _ticker(self) -> Ticker:
+        ticker = Ticker(locks=self.locks, clock=self.clock)
+        ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self.backups.catalog.check_files)
+        ticker.every(LOOK_AT_RESTORES_SECONDS, "putting restores in order", self.restores.reconcile)
+        ticker.every(SWEEP_SECONDS, "sweeping", self._sweep)
+        ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
+        return ticker
+
+
+def _prepare(folder: Path) -> Path:
+    """Make the data folder ours alone. Raises Unavailable when it cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+        for part in ("metadata", "archives", "staging", "locks"):
+            (folder / part).mkdir(exist_ok=True, mode=0o700)
+            (folder / part).chmod(0o700)
+    except OSError as error:
+        raise Unavailable(
+            say("The data folder %(folder)s cannot be used: %(reason)s",
+                folder=str(folder), reason=error.strerror or str(error)),
+            effect=say("pghaven was not started."),
+            advice=say("Make it writable for this account, or name another folder in BACKUP_STORAGE_PATH."),
+        ) from error  # fmt: skip
+    return folder

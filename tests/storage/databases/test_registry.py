@@ -1,0 +1,148 @@
+"""The registry: what is given and what was added, and what a file of it may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.registry import Demos, Registry, from_environment, name_for
+from storage.databases.testing import ConnectionTest
+from storage.errors import Conflict, Invalid, NotFound, Unavailable, say
+from storage.locks.filelocks import FileLocks
+from storage.postgres.connection import Connection, parse_url
+from storage.secret import Secret, SecretBox
+from tests.builders import NOON
+
+SHOP = parse_url("postgresql://ana:hunter2@db.example.org:6543/shop?sslmode=require")
+
+
+def a_registry(folder: Path, *, environment: str = "", demos: Demos = Demos(), key: str = "k") -> Registry:
+    return Registry(
+        folder / "databases",
+        box=SecretBox(key),
+        clock=lambda: NOON,
+        locks=FileLocks(folder / "locks"),
+        test=lambda connection: ConnectionTest(kind="ok", message=say("ok")),
+        environment=from_environment(Secret(environment), "DATABASE_URL") if environment else None,
+        demos=demos,
+    )
+
+
+DEMOS = Demos(names=("hub", "wiki"), connection=lambda name: Connection(host="/run/x", user="pghaven", dbname=name))
+
+
+def test_what_was_added_is_read_back_whole(tmp_path: Path) -> None:
+    added = a_registry(tmp_path).add("shop", SHOP, log_tables=["public.log"], digests=False, by="ana")
+    found = a_registry(tmp_path).get("shop")
+    assert found == added
+    assert found.connection == SHOP and found.connection.password == Secret("hunter2")
+    assert (found.log_tables, found.digests, found.added_by, found.source) == (
+        ("public.log",), False, "ana", Source.ADDED,
+    )  # fmt: skip
+
+
+def test_no_file_and_no_print_shows_the_password(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path)
+    registry.add("shop", SHOP, by="ana")
+    assert "hunter2" not in repr(registry.all())
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert "hunter2" not in path.read_text()
+            assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_environment_comes_first_and_cannot_be_edited(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path, environment="postgresql://u:p@h/My%20Shop", demos=DEMOS)
+    registry.add("another", SHOP, by="ana")
+    assert [profile.name for profile in registry.all()] == ["my-shop", "another"]
+    default = registry.default()
+    assert default is not None and default.source is Source.ENVIRONMENT and not default.editable
+    with pytest.raises(Conflict, match="environment"):
+        registry.remove("my-shop")
+    with pytest.raises(Conflict, match="environment"):
+        registry.change("my-shop", SHOP)
+
+
+def test_without_a_database_of_its_own_the_demos_come_first(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path, demos=DEMOS)
+    registry.add("another", SHOP, by="ana")
+    assert [(profile.name, profile.source.value) for profile in registry.all()] == [
+        ("hub", "embedded"), ("wiki", "embedded"), ("another", "added"),
+    ]  # fmt: skip
+    with pytest.raises(Conflict, match="demo database"):
+        registry.remove("hub")
+    with pytest.raises(Conflict, match="already"):
+        registry.add("hub", SHOP, by="ana")
+
+
+def test_nothing_given_and_nothing_added_has_no_default(tmp_path: Path) -> None:
+    assert a_registry(tmp_path).default() is None
+
+
+def test_a_change_keeps_what_it_does_not_name(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path)
+    before = registry.add("shop", SHOP, log_tables=["public.log"], by="ana")
+    registry.change("shop", digests=False)
+    assert registry.get("shop") == before.with_(digests=False)
+    moved = parse_url("postgresql://ana:other@elsewhere/shop")
+    registry.change("shop", moved, log_tables=[])
+    assert registry.get("shop") == before.with_(digests=False, connection=moved, log_tables=())
+
+
+def test_one_that_was_removed_is_gone_and_its_name_free(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path)
+    registry.add("shop", SHOP, by="ana")
+    registry.remove("shop")
+    with pytest.raises(NotFound, match="shop"):
+        registry.get("shop")
+    registry.add("shop", SHOP, by="ana")
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "../shop", "a/b", ".shop", "a..b", "shop ", "x" * 64, "läden"])
+def test_a_name_that_cannot_be_part_of_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Invalid):
+        a_registry(tmp_path).add(name, SHOP, by="ana")
+    assert list(tmp_path.glob("**/*.json")) == []
+
+
+@pytest.mark.parametrize("name", ["none", "../accounts/admin", "a/b", "\0"])
+def test_a_name_that_nobody_knows_is_not_found(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotFound):
+        a_registry(tmp_path).get(name)
+
+
+def test_with_another_key_the_databases_are_listed_without_passwords_and_none_is_lost(tmp_path: Path) -> None:
+    a_registry(tmp_path).add("shop", SHOP, by="ana")
+    without = a_registry(tmp_path, key="another")
+    assert [profile.connection.password for profile in without.all()] == [None]
+    with pytest.raises(Unavailable, match="SECRET_KEY"):
+        without.change("shop", digests=False)
+    assert a_registry(tmp_path).get("shop").connection.password == Secret("hunter2")
+    without.change("shop", SHOP, digests=False)
+    assert a_registry(tmp_path, key="another").get("shop").connection.password == Secret("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("dbname", "name"),
+    [
+        ("shop", "shop"),
+        ("My Shop", "my-shop"),
+        ("..", "database"),
+        ("数据", "database"),
+        ("a..b", "a.b"),
+        ("_private", "private"),
+        ("x" * 80, "x" * 63),
+        ("../etc", "etc"),
+    ],
+)
+def test_the_environments_name_is_made_from_the_databases(dbname: str, name: str) -> None:
+    assert name_for(dbname) == name
+    DatabaseProfile(name=name, connection=SHOP)
+
+
+def test_a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() -> None:
+    with pytest.raises(Invalid, match="DSN cannot be used") as refusal:
+        from_environment(Secret("mysql://u:hunter2@h/d"), "DSN")
+    assert "hunter2" not in str(refusal.value)
