@@ -35,13 +35,12 @@ class Row:
 
     profile: DatabaseProfile
     standing: DatabaseProtection
-    source: str
 
 
 @bp.get("/databases")
 @requires("see backups")
 def index() -> str:
-    rows = [Row(profile, _standing(profile), _source(profile)) for profile in storage().databases.all()]
+    rows = [Row(profile, _standing(profile)) for profile in storage().databases.all()]
     return render_template("databases/index.html", rows=rows)
 
 
@@ -182,13 +181,21 @@ def _tested(form: DatabaseForm, profile: DatabaseProfile | None = None) -> str:
     """The answer of the server beside the form, which stays as it was typed. Nothing is saved."""
     found = storage().databases.test(form.connection) if form.connection else None
     if wants_fragment():
-        return render_template("databases/_test.html", form=form, test=found)
-    return _form_page(form, profile, test=found)
+        return render_template("databases/_test.html", form=form, test=found, tested=True)
+    return _form_page(form, profile, test=found, tested=True)
 
 
-def _form_page(form: DatabaseForm, profile: DatabaseProfile | None = None, *, test: ConnectionTest | None = None) -> str:
+def _form_page(
+    form: DatabaseForm,
+    profile: DatabaseProfile | None = None,
+    *,
+    test: ConnectionTest | None = None,
+    tested: bool = False,
+) -> str:
     template = "databases/edit.html" if profile else "databases/new.html"
-    return render_template(template, form=form, profile=profile, test=test, sslmodes=_ssl_modes())
+    return render_template(
+        template, form=form, profile=profile, test=test, tested=tested, sslmodes=_ssl_modes()
+    )
 
 
 def _form_again(form: DatabaseForm, profile: DatabaseProfile | None = None) -> str:
