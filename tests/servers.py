@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -70,13 +70,13 @@ def newest_installation() -> Installation:
 class Server:
     """A running server and its databases."""
 
-    def __init__(self, installation: Installation, folder: Path) -> None:
+    def __init__(self, installation: Installation, folder: Path, *, settings: Mapping[str, str] = FOR_TESTS) -> None:
         self.installation = installation
         self.cluster = Cluster(
             folder=folder / str(installation.major),
             installation=installation,
             account=server_account(),
-            settings=FOR_TESTS,
+            settings=settings,
         )
         cluster.make(self.cluster)
         self.process = ServerProcess(self.cluster)

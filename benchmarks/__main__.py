@@ -1,0 +1,70 @@
+"""`make bench`: makes its own data, measures, prints ratios with the machine and the versions; exit code 1 when a bound
+is not met. ARGS: --rounds N, --rows N, --scale N, --majors 18,15."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+
+from benchmarks import data, downloading, restoring, taking
+from tests.servers import Server, installation_of, newest_installation, open_folder
+
+MEMORY_BOUND = 150e6
+OUTAGE_BOUND = 100.0
+
+
+def main() -> int:
+    options = _options()
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    majors = [int(part) for part in options.majors.split(",") if part]
+    all_met = True
+    for major in majors:
+        all_met &= _measure(major, options)
+    return 0 if all_met else 1
+
+
+def _options() -> argparse.Namespace:
+    newest = newest_installation().major
+    # The newest with zstd, and 15 for what gzip alone does.
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--scale", type=int, default=20)
+    parser.add_argument("--majors", default=",".join(map(str, dict.fromkeys((max(newest, 18), 15)))))
+    return parser.parse_args()
+
+
+def _measure(major: int, options: argparse.Namespace) -> bool:
+    folder = open_folder("pghaven-bench-")
+    # As a server is run for real: with fsync. Sizes for a machine of a few GB.
+    settings = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+    server = Server(installation_of(major), folder, settings=settings)
+    try:
+        print(
+            f"\nPostgreSQL {server.installation.version}: {options.rows:,} rows and pgbench scale {options.scale} are made"
+        )
+        work = folder / "work"
+        work.mkdir(mode=0o700)
+        connection = data.make(server, rows=options.rows, scale=options.scale, folder=work)
+        took, backup_id, peak_take = taking.run(server, connection, work, rounds=options.rounds)
+        replaced, gaps, peak_restore = restoring.run(server, connection, work, backup_id, rounds=options.rounds)
+        downloaded, peak_serve = downloading.run(server, connection, work, backup_id, rounds=options.rounds + 2)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    for result in (took, replaced, downloaded):
+        result.print()
+    peak = max(peak_take, peak_restore, peak_serve)
+    print(f"\nLongest time that a reader got no answer around the swap: {max(gaps):.0f} ms (bound {OUTAGE_BOUND:.0f})")
+    print(
+        f"Most resident memory of pghaven: take {peak_take / 1e6:.0f} MB, replace {peak_restore / 1e6:.0f} MB, "
+        f"serve {peak_serve / 1e6:.0f} MB (bound {MEMORY_BOUND / 1e6:.0f})"
+    )
+    return all(one.met() for one in (took, replaced, downloaded)) and max(gaps) <= OUTAGE_BOUND and peak <= MEMORY_BOUND
+
+
+if __name__ == "__main__":
+    sys.exit(main())
