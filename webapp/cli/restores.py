@@ -103,16 +103,17 @@ def _request(backup_id: str, *, into: str | None, replace: bool) -> RestoreReque
 
 def _confirmed(storage: Storage, request: RestoreRequest, *, yes: bool) -> str:
     """The name that a replacement has to be confirmed with: typed, unless --yes stands for it."""
-    planned = storage.restores.plan(request)
+    backup = storage.backups.catalog.get(request.backup_id)
+    name = storage.databases.get(backup.database).connection.dbname
     if yes:
-        return planned.target
+        return name
     if not sys.stdin.isatty():
         raise Denied(
             say("Replacing a database has to be confirmed, and there is no terminal to ask."),
-            advice=say("Add --yes to replace %(database)s.", database=planned.target),
+            advice=say("Add --yes to replace %(database)s.", database=name),
         )
-    _print_plan(planned, answers.note)
-    return str(click.prompt(f"Type {planned.target} to replace it", err=True))
+    _print_plan(storage.restores.plan(request), answers.note)
+    return str(click.prompt(f"Type {name} to replace it", err=True))
 
 
 def _facts(record: RestoreRecord) -> dict[str, Any]:

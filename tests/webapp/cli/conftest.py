@@ -118,8 +118,9 @@ def shop(server: Server) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def with_shop(terminal: Terminal, shop: Connection) -> Terminal:
+def with_shop(terminal: Terminal, server: Server, shop: Connection) -> Terminal:
     """The terminal, with the shop looked after under the name shop."""
+    terminal.environment["PG_BIN_DIRS"] = str(server.installation.folder)
     terminal("databases", "add", "shop", url_of(shop), "--log-table", "public.visits", "--no-test").good()
     return terminal
 

@@ -131,6 +131,24 @@ def test_ctrl_c_in_the_middle_of_a_take_leaves_nothing_behind(
     assert take(with_shop)["state"] == "complete"
 
 
+def test_ctrl_c_while_rows_are_being_written_ends_the_program_and_its_session(
+    with_shop: Terminal, shop: Connection
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute(
+            "INSERT INTO visits SELECT now(), md5(n::text) || md5((-n)::text) FROM generate_series(1, 800000) n"
+        )
+    process = with_shop.start("backups", "take", "shop", "--no-digests")
+    wait_until(lambda: any(path.stat().st_size > 1 << 20 for path in (with_shop.folder / "staging").rglob("*.*")))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Stopping" in err
+    assert left_in(with_shop.folder) == []
+    wait_until(lambda: _sessions_of_pghaven(shop) == 0)
+
+
 def test_who_asks_for_the_backup_that_is_being_taken_watches_it_to_its_end(
     with_shop: Terminal, shop: Connection
 ) -> None:
@@ -163,10 +181,10 @@ def test_a_job_of_another_process_is_cancelled_from_here(with_shop: Terminal, sh
 
 
 def test_the_connection_is_tested_in_words_and_the_password_is_never_shown(
-    terminal: Terminal, shop: Connection
+    with_shop: Terminal, shop: Connection
 ) -> None:
-    url = url_of(shop)
-    added = terminal("databases", "add", "shop", url, "--json").good()
+    terminal, url = with_shop, url_of(shop)
+    added = terminal("databases", "add", "market", url, "--json").good()
     assert added.json["test"]["kind"] == "ok"
     assert terminal("databases", "test", "shop", "--json").good().json["server_version"]
     status = terminal("databases", "status", "shop", "--json").good().json
