@@ -158,7 +158,7 @@ def _own_page(*, error: StorageError | None = None, new_token: str = "") -> str:
     return render_template(
         "accounts/own.html",
         sessions=accounts.sessions.of(name),
-        present=accounts.sessions.find(flask.session.get("_user_id", "")),
+        present=accounts.sessions.find(flask.session.get("_user_id", ""), by_person=False),
         tokens=accounts.tokens_of(name),
         new_token=new_token,
         error=error,
