@@ -50,6 +50,7 @@ class Board:
     """What the overview shows, at one moment."""
 
     rows: tuple[Row, ...]
+    """The worst first."""
     sentence: Sentence
     attention: tuple[DatabaseProtection, ...]
     """Whoever needs a person, the worst first."""
@@ -82,11 +83,12 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
                 points=trend(records, since=now - timedelta(days=days)),
             )
         )
-    standings = [row.standing for row in rows]
+    standings = worst_first(row.standing for row in rows)
+    place = {standing.database: number for number, standing in enumerate(standings)}
     return Board(
-        rows=tuple(rows),
+        rows=tuple(sorted(rows, key=lambda row: place[row.profile.name])),
         sentence=sentence(standings),
-        attention=tuple(standing for standing in worst_first(standings) if standing.needs_someone),
+        attention=tuple(standing for standing in standings if standing.needs_someone),
         running=tuple(active),
         now=now,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import PurePosixPath
 
 from storage.backups.record import BackupRecord
 from storage.identifiers import compact_time
@@ -17,9 +18,11 @@ def restore_lines(record: BackupRecord, archive: str) -> tuple[str, ...]:
     )
 
 
-def fetch_line(address: str) -> str:
+def fetch_line(record: BackupRecord, address: str) -> str:
     """Fetches the archive under its own name, and goes on where an earlier try ended. The token is the reader's."""
-    return f'curl -C - -OJ -H "Authorization: Bearer $TOKEN" {shlex.quote(address)}'
+    # -o and not -OJ: curl does not go on with a file whose name it gets from the server.
+    name = shlex.quote(PurePosixPath(record.archive).name)
+    return f'curl -C - -o {name} -H "Authorization: Bearer $TOKEN" {shlex.quote(address)}'
 
 
 def oldest_major(record: BackupRecord) -> int:

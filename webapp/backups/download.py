@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wsgi import wrap_file
 
 from storage.backups.record import BackupRecord
@@ -31,5 +32,9 @@ def send_archive(record: BackupRecord, path: Path) -> Response:
     # An intermediary that compressed it would make ranges of something else.
     answer.cache_control.private = True
     answer.cache_control.no_transform = True
-    answer.make_conditional(request.environ, accept_ranges=True, complete_length=record.bytes)
+    try:
+        answer.make_conditional(request.environ, accept_ranges=True, complete_length=record.bytes)
+    except RequestedRangeNotSatisfiable:
+        file.close()
+        return Response(status=416, headers={"Content-Range": f"bytes */{record.bytes}"})
     return answer

@@ -47,7 +47,9 @@ def show(backup_id: str) -> str:
         job=_job(record.job_id),
         archive=archive,
         restore_lines=byhand.restore_lines(record, archive.name) if archive else (),
-        fetch_line=byhand.fetch_line(url_for("backups.archive", backup_id=backup_id, _external=True)),
+        fetch_line=byhand.fetch_line(record, url_for("backups.archive", backup_id=backup_id, _external=True))
+        if archive
+        else "",
         oldest_major=byhand.oldest_major(record),
         verifying=_verifying(record),
         registered=any(profile.name == record.database for profile in storage().databases.all()),
