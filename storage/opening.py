@@ -227,11 +227,10 @@ class Storage:
         """
         if self._instance is not None or not connection.host.startswith("/"):
             return connection
-        if self.embedded is None or self.embedded.started:
+        if self.embedded is None or connection.host != self.embedded.connection().host:
             return connection
-        if connection.host != self.embedded.connection().host:
-            return connection
-        return self.use_embedded().connection(connection.dbname)
+        server = self.embedded if self.embedded.started else self.use_embedded()
+        return server.connection(connection.dbname)
 
     def _backups(self, folder: Path) -> Backups:
         catalog = Catalog(folder, clock=self.clock)

@@ -281,7 +281,9 @@ def _diagnose(connection: Connection, words: str) -> tuple[str, Message, Message
             say("The server at %(address)s has no free connection.", address=address),
             say("Raise max_connections there, or end idle sessions."),
         )
-    if "starting up" in words or "shutting down" in words or "recovery mode" in words:
+    if any(
+        text in words for text in ("starting up", "shutting down", "recovery mode", "not yet accepting connections")
+    ):
         return (
             "starting",
             say("The server at %(address)s is starting or stopping.", address=address),

@@ -336,6 +336,7 @@ class EmbeddedServer:
                 found = session.execute("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", [dbname]).fetchone()
                 if found:
                     return False
+                logger.info("embedded server: making the database %s", dbname)
                 session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft_name))
                 session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(draft_name))
                 with connect(self.connection(draft), application="pghaven: make a database") as inside:
