@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NoAnswer
@@ -75,7 +76,7 @@ def judge(
     connection: Connection, version: str, installations: Sequence[Installation], *, seconds: float = 0.0
 ) -> ConnectionTest:
     """What to say of a server that let us in: whether our programs can dump it."""
-    major = int(version.split(".", 1)[0].split()[0])
+    major = int(re.split(r"\D", version, maxsplit=1)[0])
     if programs.for_dump(installations, major) is None:
         newest = max((one.major for one in installations), default=None)
         return ConnectionTest(

@@ -18,7 +18,7 @@ from tests.builders import NOON
 SHOP = parse_url("postgresql://ana:hunter2@db.example.org:6543/shop?sslmode=require")
 
 
-def a_registry(folder: Path, *, environment: str = "", demos: Demos = Demos(), key: str = "k") -> Registry:
+def a_registry(folder: Path, *, environment: str = "", demos: Demos | None = None, key: str = "k") -> Registry:
     return Registry(
         folder / "databases",
         box=SecretBox(key),
@@ -26,7 +26,7 @@ def a_registry(folder: Path, *, environment: str = "", demos: Demos = Demos(), k
         locks=FileLocks(folder / "locks"),
         test=lambda connection: ConnectionTest(kind="ok", message=say("ok")),
         environment=from_environment(Secret(environment), "DATABASE_URL") if environment else None,
-        demos=demos,
+        demos=demos or Demos(),
     )
 
 
