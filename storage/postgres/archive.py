@@ -19,6 +19,7 @@ OLDEST, NEWEST = (1, 10), (1, 16)
 """The versions of the format that are read here: PostgreSQL 8.3 to 18."""
 _ALGORITHMS = ("none", "gzip", "lz4", "zstd")
 _CUSTOM = 1
+_SECTIONS = {2: "pre-data", 3: "data", 4: "post-data"}
 _LONGEST = 1 << 30
 
 _OTHERS: tuple[tuple[bytes, str], ...] = (
@@ -69,6 +70,8 @@ class Entry:
     name: str
     owner: str
     definition: str
+    section: str
+    """pre-data, data or post-data; '' for what goes with the entry before it: grants, comments."""
     has_data: bool
 
 
@@ -168,8 +171,7 @@ class _Reader:
         has_data = self._int() != 0
         self._text(), self._text()  # the catalogue's oid and the object's
         name, kind = self._text() or "", self._text() or ""
-        if version >= (1, 11):
-            self._int()  # section
+        section = self._int() if version >= (1, 11) else 0
         definition = self._text() or ""
         self._text(), self._text()  # DROP, COPY
         schema = self._text() or ""
@@ -190,6 +192,7 @@ class _Reader:
             name=name,
             owner=owner,
             definition=definition,
+            section=_SECTIONS.get(section, ""),
             has_data=has_data,
         )
 

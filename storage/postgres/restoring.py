@@ -52,6 +52,7 @@ def restore_command(
     ]
 
 
+IS_ERROR = re.compile(r"pg_restore: (?:error|warning|detail|hint):|pg_restore: from TOC entry")
 _FINISHED = re.compile(r"finished item (\d+) ")
 _LAUNCHING = re.compile(r"launching item (\d+) ")
 
@@ -65,10 +66,10 @@ def launched_item(line: str) -> int | None:
     return int(match[1]) if (match := _LAUNCHING.search(line)) else None
 
 
-def explain(error: ProgramFailed) -> StorageError:
-    """Name what ended a pg_restore, from its last lines (English, LC_ALL=C); its own words are kept."""
-    lines = [line for line in error.lines if not _CHATTER.search(line)]
-    words = "\n".join(lines[-12:]) or error.words
+def explain(error: ProgramFailed, said: Sequence[str] = ()) -> StorageError:
+    """Name what ended a pg_restore. `said` are its lines from the first error on (English, LC_ALL=C), kept by whoever
+    ran it, because a long statement pushes the error itself out of the last lines."""
+    words = "\n".join(line for line in (said or error.lines) if not _CHATTER.match(line)) or error.words
     for pattern, name in _NAMES:
         if found := re.search(pattern, words, re.IGNORECASE):
             return name(found, words)
@@ -145,11 +146,11 @@ _NAMES: tuple[tuple[str, Name], ...] = (
         ),
     ),
     (
-        r'relation "([^"]+)" does not exist',
+        r'relation "([^"]+)" does not exist|function .+ does not exist',
         _simple(
             StorageError,
-            say("Something in the database uses a table by a name without its schema, which a restore cannot find."),
-            say("Give the function that is named below a search_path of its own: ALTER FUNCTION … SET search_path."),
+            say("A function of the database uses names without their schema, which a restore cannot find."),
+            say("Give the function that is named below a search_path: ALTER FUNCTION … SET search_path."),
         ),
     ),
 )

@@ -33,6 +33,8 @@ class Comparison:
     rows: int
     same_schema: bool
     differences: tuple[Difference, ...]
+    without_statistics: Mapping[str, str]
+    """Tables that could not be analysed, and why."""
 
     def refuse_differences(self) -> None:
         """Raise Damaged naming the first table that is not equal."""
@@ -69,6 +71,7 @@ def compare(
         rows=sum(facts.rows for facts in found.facts.values()),
         same_schema=same_schema,
         differences=tuple(differences(backup.tables, found.facts)),
+        without_statistics=found.without_statistics,
     )
 
 
@@ -106,6 +109,7 @@ class _Counting:
         self._errors: list[StorageError] = []
         self._stopped = threading.Event()
         self.facts: dict[str, TableFacts] = {}
+        self.without_statistics: dict[str, str] = {}
 
     def run(self, jobs: int, watch: Callable[[], None]) -> None:
         threads = [threading.Thread(target=self._work, name="comparing", daemon=True) for _ in range(jobs)]
@@ -129,7 +133,7 @@ class _Counting:
         with connect(self._connection, application=self._application) as session:
             manifest.prepare(session)
             for schema, name in session.execute(_OTHERS).fetchall():
-                session.execute(_analyze(schema, name))
+                self._analyze(session, schema, name)
 
     def _work(self) -> None:
         try:
@@ -147,18 +151,26 @@ class _Counting:
             with suppress(queue.Empty):
                 table = self._waiting.get_nowait()
                 self.facts[table.full_name] = manifest.count(session, table, digests=self._digests)
-                session.execute(_analyze(table.schema, table.name))
+                self._analyze(session, table.schema, table.name)
                 self._on_table(table.full_name)
                 continue
             return
 
+    def _analyze(self, session: Session, schema: str, name: str) -> None:
+        """ANALYZE calls the functions of index expressions, so it gets the search_path of an ordinary session. Where
+        it cannot, the table is whole all the same, and the server's autovacuum tries again."""
+        try:
+            session.execute("RESET search_path")
+            session.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(schema, name)))
+        except psycopg.Error as error:
+            if session.closed or self._stopped.is_set():
+                raise
+            self.without_statistics[f"{schema}.{name}"] = str(error)
+        session.execute("SELECT set_config('search_path', '', false)")
+
     def _fail(self, error: StorageError) -> None:
         self._errors.append(error)
         self._stopped.set()
-
-
-def _analyze(schema: str, name: str) -> sql.Composed:
-    return sql.SQL("ANALYZE {}").format(sql.Identifier(schema, name))
 
 
 def _sentence(difference: Difference) -> Message:

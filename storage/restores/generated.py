@@ -10,7 +10,7 @@ worked is decided by the comparison with the manifest alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -23,38 +23,71 @@ from storage.postgres.snapshot import Session
 
 _CALLERS = ("TABLE", "DEFAULT", "DOMAIN", "CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "MATERIALIZED VIEW", "VIEW")
 _MOST_PASSES = 6
+MARK = "pghaven_load"
+"""The first name of a search_path that was set here; there is no schema of that name."""
 
 
 def functions_called(entries: Iterable[Entry]) -> frozenset[str]:
     """schema.name of the archive's own functions that a load may call. Cheap: by their names in the definitions."""
     entries = tuple(entries)
-    functions = {(entry.schema, entry.name.partition("(")[0]) for entry in entries if entry.kind == "FUNCTION"}
+    functions = {_function(entry) for entry in entries if entry.kind == "FUNCTION"}
     if not functions:
         return frozenset()
     texts = "\n".join(entry.definition for entry in entries if entry.kind in _CALLERS)
-    return frozenset(f"{schema}.{name}" for schema, name in functions if _called(schema, name, texts))
+    called = {function for function in functions if _calls(texts, function)}
+    return frozenset(functions if called else ())
 
 
-def _called(schema: str, name: str, texts: str) -> bool:
-    return re.search(rf'(?<![\w"])"?{re.escape(schema)}"?\."?{re.escape(name)}"?\(', texts) is not None
+def chunks(entries: Sequence[Entry], called: frozenset[str]) -> Iterator[list[int]]:
+    """The entries of the pre-data section, cut before whatever calls a function that was not amended yet.
+
+    Already CREATE TABLE looks into a function that is written in SQL, to inline it.
+    """
+    chunk: list[int] = []
+    fresh: set[str] = set()
+    for entry in entries:
+        if entry.section in ("data", "post-data"):
+            fresh_calls = False
+        else:
+            fresh_calls = entry.kind in _CALLERS and any(_calls(entry.definition, function) for function in fresh)
+        # Only before an entry with a section: grants and comments belong to the entry before them.
+        if fresh_calls and entry.section:
+            yield chunk
+            chunk, fresh = [], set()
+        chunk.append(entry.dump_id)
+        if entry.kind == "FUNCTION" and (function := _function(entry)) in called:
+            fresh.add(function)
+    yield chunk
+
+
+def _function(entry: Entry) -> str:
+    return f"{entry.schema}.{entry.name.partition('(')[0]}"
+
+
+def _calls(text: str, function: str) -> bool:
+    schema, _, name = function.partition(".")
+    return re.search(rf'(?<![\w"])"?{re.escape(schema)}"?\."?{re.escape(name)}"?\(', text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """What was changed for the load and has to be taken back: functions by oid."""
+    """What was changed for the load."""
 
-    functions: tuple[int, ...]
+    functions: int
+    """How many functions have a search_path for the length of the load."""
     tables: frozenset[str]
-    """schema.table of tables with generated columns that call such functions."""
+    """schema.table of tables with generated columns that call functions."""
+    checked: frozenset[str]
+    """schema.table of tables with a CHECK that calls functions, which may want other tables to be loaded before."""
 
 
 def amend(session: Session, called: frozenset[str]) -> Amended:
-    """Give the functions a search_path: their own schema first, then all others. Between pre-data and data."""
+    """Give the functions that are there a search_path: their own schema first, then all others. May be called again."""
     functions = session.execute(_FUNCTIONS, (sorted(called),)).fetchall()
     schemas = [name for (name,) in session.execute(_SCHEMAS)]
-    amended = []
-    for oid, signature, schema in functions:
-        path = [schema, *(["public"] if "public" in schemas and schema != "public" else [])]
+    amended = 0
+    for signature, schema in functions:
+        path = [MARK, schema, *(["public"] if "public" in schemas and schema != "public" else [])]
         path += [name for name in schemas if name not in path]
         statement = sql.SQL("ALTER FUNCTION {} SET search_path TO {}").format(
             sql.SQL(signature), sql.SQL(", ").join(map(sql.Literal, path))
@@ -63,17 +96,18 @@ def amend(session: Session, called: frozenset[str]) -> Amended:
             session.execute(statement)
         except psycopg.errors.InsufficientPrivilege:
             continue  # the comparison will tell
-        amended.append(oid)
-    tables = frozenset(name for (name,) in session.execute(_TABLES))
-    return Amended(tuple(amended), tables)
+        amended += 1
+    return Amended(
+        functions=amended,
+        tables=frozenset(name for (name,) in session.execute(_TABLES)),
+        checked=frozenset(name for (name,) in session.execute(_CHECKED)),
+    )
 
 
-def take_back(session: Session, amended: Amended) -> None:
+def take_back(session: Session, called: frozenset[str]) -> None:
     """Leave the functions as they are in the archive."""
-    for oid in amended.functions:
-        row = session.execute("SELECT %s::oid::pg_catalog.regprocedure::text", (oid,)).fetchone()
-        if row is not None:
-            session.execute(sql.SQL("ALTER FUNCTION {} RESET search_path").format(sql.SQL(row[0])))
+    for (signature,) in session.execute(_AMENDED, (sorted(called), f"search_path={MARK}, %")).fetchall():
+        session.execute(sql.SQL("ALTER FUNCTION {} RESET search_path").format(sql.SQL(signature)))
 
 
 def regenerate(
@@ -125,14 +159,22 @@ CREATE OR REPLACE FUNCTION pg_temp.pghaven_again() RETURNS trigger LANGUAGE plpg
 """
 
 _FUNCTIONS = """
-SELECT p.oid::bigint, p.oid::pg_catalog.regprocedure::text, n.nspname::text
+SELECT p.oid::pg_catalog.regprocedure::text, n.nspname::text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 WHERE n.nspname || '.' || p.proname = ANY (%s) AND l.lanname NOT IN ('c', 'internal') AND p.prokind = 'f'
-  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE 'search_path=%%')
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE 'search_path=%%'
+                  AND c.setting NOT LIKE 'search_path=pghaven\\_load,%%')
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
 ORDER BY 1
+"""
+
+_AMENDED = """
+SELECT p.oid::pg_catalog.regprocedure::text
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname || '.' || p.proname = ANY (%s)
+  AND EXISTS (SELECT FROM unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE %s)
 """
 
 _SCHEMAS = """
@@ -152,6 +194,16 @@ JOIN pg_catalog.pg_depend d
   OR (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum)
 JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.refobjid
 WHERE a.attgenerated = 's' AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+"""
+
+_CHECKED = """
+SELECT DISTINCT n.nspname::text || '.' || c.relname::text
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid
+JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.refobjid
+WHERE k.contype = 'c' AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
 """
 
 _A_COLUMN = """

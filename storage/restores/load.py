@@ -23,6 +23,8 @@ from storage.restores import generated
 from storage.restores.monitor import LoadMonitor
 from storage.restores.progress import RestoreProgress
 
+_KEPT_LINES = 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRequest:
@@ -53,7 +55,7 @@ def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -
             else:
                 loading.restore()
         except ProgramFailed as error:
-            raise restoring.explain(error) from error
+            raise restoring.explain(error, loading.errors) from error
     progress.loaded()
     context.report(progress.value("load"))
 
@@ -65,6 +67,7 @@ class _Loading:
         self._request, self._progress, self._context, self._monitor = request, progress, context, monitor
         self._watchdog = Watchdog(request.stall_seconds)
         self._lines = 0
+        self.errors: list[str] = []
         self._kinds = {entry.dump_id: entry for entry in request.archive.entries}
         self._environment = {
             **request.connection.environment(
@@ -97,17 +100,18 @@ class _Loading:
         """Pre-data, data and post-data by themselves; the functions `called` have a search_path from the first to the
         last, and the tables whose generated columns call them come last and are made again."""
         request = self._request
-        self.restore(sections=("pre-data",))
         with connect(request.connection, application=request.application) as session:
-            amended = patiently(session, lambda: generated.amend(session, called), watch=self._watch)
+            for chunk in generated.chunks(request.archive.entries, called):
+                self.restore(sections=("pre-data",), entries=chunk)
+                amended = patiently(session, lambda: generated.amend(session, called), watch=self._watch)
             self._context.log(
-                f"{len(amended.functions)} functions got a search_path for the load; "
+                f"{amended.functions} functions got a search_path for the load; "
                 f"{len(amended.tables)} tables have generated columns that call them"
             )
             last = [
                 entry.dump_id
                 for entry in request.archive.entries
-                if entry.kind == "TABLE DATA" and f"{entry.schema}.{entry.name}" in amended.tables
+                if entry.kind == "TABLE DATA" and f"{entry.schema}.{entry.name}" in amended.tables | amended.checked
             ]
             if last:
                 first = [entry.dump_id for entry in request.archive.entries if entry.dump_id not in last]
@@ -121,10 +125,12 @@ class _Loading:
             else:
                 self.restore(sections=("data",))
             self.restore(sections=("post-data",))
-            patiently(session, lambda: generated.take_back(session, amended), watch=self._watch)
+            patiently(session, lambda: generated.take_back(session, called), watch=self._watch)
 
     def _on_line(self, line: str) -> None:
         self._lines += 1
+        if (self.errors or restoring.IS_ERROR.match(line)) and len(self.errors) < _KEPT_LINES:
+            self.errors.append(line)
         if (dump_id := restoring.finished_item(line)) is not None:
             self._progress.finished(dump_id)
             entry = self._kinds.get(dump_id)

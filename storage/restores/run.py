@@ -227,6 +227,8 @@ class _Run:
         )
         comparison.refuse_differences()
         context.log(f"{comparison.tables} tables, {comparison.rows} rows: equal to the backup")
+        for table, why in comparison.without_statistics.items():
+            context.log(f"{table} has no statistics yet: {why}")
         if not comparison.same_schema:
             context.log("the schema's fingerprint is not the one of the backup; versions of extensions may differ")
         crashpoint("restore:compared")
