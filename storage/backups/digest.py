@@ -58,8 +58,8 @@ def query(schema: str, table: str, columns: Sequence[Column], *, digests: bool) 
 
 
 def text(total: Decimal | int | None) -> str:
-    """The digest as it is kept: the version of this method, a colon, the sum modulo 2^128 in hex."""
-    return f"{VERSION}:{int(total or 0) % 2**128:032x}"
+    """The digest as it is kept: the version of this method, a colon, the sum modulo 2^64 in hex."""
+    return f"{VERSION}:{int(total or 0) % 2**64:016x}"
 
 
 EMPTY = text(0)
