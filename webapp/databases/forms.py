@@ -109,11 +109,9 @@ def read(
         _check_name(values["name"], taken, errors)
     password = typed.get("password", "")
     url = typed.get("url", "").strip()
-    given = dict(values)
     if url:
-        given, password = _merge(url, values, password, errors)
-        values = {**values, **{name: given[name] for name in ("host", "port", "user", "dbname", "sslmode", "sslrootcert")}}
-    connection = _connection(given, password, present, errors) if "url" not in errors else None
+        values, password = _merge(url, values, password, errors)
+    connection = _connection(values, password, present, errors) if "url" not in errors else None
     return DatabaseForm(
         values=values,
         digests=typed.get("digests") == "on",
@@ -148,7 +146,9 @@ def _check_name(name: str, taken: Collection[str], errors: dict[str, Refusal]) -
     if name in RESERVED:
         errors["name"] = Refusal(say("The name “%(name)s” is used by a page of pghaven.", name=name))
     elif name in taken:
-        errors["name"] = Refusal(say("There is a database named %(name)s already.", name=name), say("Choose another name."))
+        errors["name"] = Refusal(
+            say("There is a database named %(name)s already.", name=name), say("Choose another name.")
+        )
 
 
 def _merge(
@@ -279,7 +279,11 @@ def _log_tables(text: str, errors: dict[str, Refusal]) -> tuple[str, ...]:
         if not table:
             continue
         schema, dot, name = table.partition(".")
-        if not (dot and schema and name) or not table.isprintable() or max(len(schema.encode()), len(name.encode())) > 63:
+        if (
+            not (dot and schema and name)
+            or not table.isprintable()
+            or max(len(schema.encode()), len(name.encode())) > 63
+        ):
             errors["log_tables"] = Refusal(
                 say("“%(table)s” is not a table's name with its schema.", table=table[:140]),
                 say("Write one table a line, for example public.message_request."),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Blueprint, flash, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from storage.backups.protection import DatabaseProtection, protection
+from storage.backups.protection import protection
 from storage.backups.strip import day_of, strip
 from storage.backups.trend import trend
 from storage.databases.profile import DatabaseProfile, Source
@@ -16,7 +14,7 @@ from storage.databases.testing import ConnectionTest
 from storage.errors import Conflict, say
 from storage.postgres.connection import SSL_MODES
 from webapp.answers import see
-from webapp.board import takes_of, zone_of
+from webapp.board import read_board, takes_of, zone_of
 from webapp.current import current_name, storage, wants_fragment
 from webapp.databases import forms
 from webapp.databases.chart import chart
@@ -29,19 +27,11 @@ LATEST = 9
 """Backups on the page of a database; History has the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the list."""
-
-    profile: DatabaseProfile
-    standing: DatabaseProtection
-
-
 @bp.get("/databases")
 @requires("see backups")
 def index() -> str:
-    rows = [Row(profile, _standing(profile)) for profile in storage().databases.all()]
-    return render_template("databases/index.html", rows=rows)
+    """Nothing here waits for a server: each line asks for its own."""
+    return render_template("databases/index.html", rows=read_board(storage()).rows)
 
 
 @bp.get("/databases/new")
@@ -161,11 +151,6 @@ def _editable(name: str) -> DatabaseProfile:
     return profile
 
 
-def _standing(profile: DatabaseProfile) -> DatabaseProtection:
-    records = storage().backups.catalog.find(database=profile.name)
-    return protection(profile.name, records, storage().jobs.active(profile.name), now=storage().clock())
-
-
 def _source(profile: DatabaseProfile) -> str:
     match profile.source:
         case Source.ENVIRONMENT:
@@ -193,16 +178,12 @@ def _form_page(
     tested: bool = False,
 ) -> str:
     template = "databases/edit.html" if profile else "databases/new.html"
-    return render_template(
-        template, form=form, profile=profile, test=test, tested=tested, sslmodes=_ssl_modes()
-    )
+    return render_template(template, form=form, profile=profile, test=test, tested=tested, sslmodes=_ssl_modes())
 
 
 def _form_again(form: DatabaseForm, profile: DatabaseProfile | None = None) -> str:
     if wants_fragment():
-        return render_template(
-            "databases/_form.html", form=form, profile=profile, test=None, sslmodes=_ssl_modes()
-        )
+        return render_template("databases/_form.html", form=form, profile=profile, test=None, sslmodes=_ssl_modes())
     return _form_page(form, profile)
 
 

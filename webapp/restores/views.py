@@ -6,6 +6,7 @@ the plan's digest, and the start, which goes back to the plan when it says somet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, render_template, request, url_for
@@ -38,11 +39,12 @@ class Choice:
 @bp.get("/restores")
 @requires("see backups")
 def index() -> str:
+    records = storage().backups.catalog.all()
     return render_template(
         "restores/index.html",
         restores=storage().restores.all(),
-        choices=_choices(),
-        taken={record.backup_id: record.started_at for record in storage().backups.catalog.all()},
+        choices=_choices(records),
+        taken={record.backup_id: record.started_at for record in records},
     )
 
 
@@ -100,18 +102,18 @@ def show(restore_id: str) -> str:
     return render_template("restores/show.html", restore=restore, backup=backup)
 
 
-def _choices() -> list[Choice]:
+def _choices(records: Sequence[BackupRecord]) -> list[Choice]:
+    """The newest good backups of each database; only the files of those that are offered are looked at."""
     choices = []
     for profile in storage().databases.all():
-        good = [
-            record
-            for record in map(storage().backups.catalog.check_file, storage().backups.catalog.find(database=profile.name))
-            if record.good
-        ]
-        if good:
-            choices.append(
-                Choice(database=profile.name, backups=tuple(good[:OFFERED]), more=max(0, len(good) - OFFERED))
-            )
+        candidates = [record for record in records if record.database == profile.name and record.good]
+        offered: list[BackupRecord] = []
+        while candidates and len(offered) < OFFERED:
+            record = storage().backups.catalog.check_file(candidates.pop(0))
+            if record.good:
+                offered.append(record)
+        if offered:
+            choices.append(Choice(database=profile.name, backups=tuple(offered), more=len(candidates)))
     return choices
 
 
