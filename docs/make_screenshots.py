@@ -1,8 +1,8 @@
 """Makes the pictures of the documents from the running program: `make screenshots`, with ARGS=--all of every page.
 
 Starts a real pghaven with the embedded demo on a temporary data folder, makes the first account, waits for the first
-backups, and looks at it with Debian's Chromium. docs/overview.png goes into the repository; the others are for looking
-at, in build/screenshots, which git ignores.
+backups, gives them a month of history, and looks at it with Debian's Chromium. docs/overview.png goes into the
+repository; the others are for looking at, in build/screenshots, which git ignores.
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from storage.backups.catalog import Catalog, archive_name  # noqa: E402
+from storage.backups.record import BackupState  # noqa: E402
+from storage.clock import utc_now  # noqa: E402
+from storage.errors import Unreachable, say  # noqa: E402
+from storage.identifiers import new_id  # noqa: E402
+
 PICTURE = ROOT / "docs" / "overview.png"
 FOLDER = ROOT / "build" / "screenshots"
 MOST_BYTES = 200_000
@@ -38,6 +47,7 @@ SCHEMES = ("light", "dark")
 class Running:
     url: str
     setup_url: str
+    data_folder: Path
 
 
 @contextmanager
@@ -48,6 +58,7 @@ def pghaven() -> Iterator[Running]:
     folder.chmod(0o711)
     environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DSN")}
     environment |= {"BACKUP_STORAGE_PATH": str(folder / "backups"), "PGHAVEN_PRIVATE_FOLDER": str(folder / "private")}
+    environment["PYTHONPATH"] = str(ROOT)
     process = subprocess.Popen(
         [sys.executable, "-m", "webapp.cli", "serve", "--port", "0", "--json"],
         cwd=ROOT,
@@ -58,7 +69,7 @@ def pghaven() -> Iterator[Running]:
     try:
         assert process.stdout
         document, _ = json.JSONDecoder().raw_decode(_read_document(process))
-        yield Running(document["url"], document["setup_url"])
+        yield Running(document["url"], document["setup_url"], folder / "backups")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -93,6 +104,30 @@ def wait_for_backups(page: Page, running: Running, *, seconds: int = 180) -> Non
             return
         time.sleep(1)
     raise SystemExit("the first backups did not end")
+
+
+def give_a_month(data_folder: Path, *, days: int = 24) -> None:
+    """Nightly backups before today's, as if pghaven had been running: the records of the first ones, dated back."""
+    catalog = Catalog(data_folder, clock=utc_now)
+    for number, newest in enumerate(reversed(catalog.all())):
+        archive = catalog.archive_path(newest)
+        night = newest.started_at.replace(hour=2, minute=number, second=0, microsecond=0)
+        for day in range(1, days - 4 * number):
+            at = night - timedelta(days=day)
+            name = archive_name(newest.database, at, no_logs=False)
+            past = newest.with_(
+                backup_id=new_id(at),
+                archive=str(Path(newest.archive).with_name(name)),
+                started_at=at,
+                ended_at=at + timedelta(seconds=newest.seconds or 1),
+                taken_by="ana",
+            )
+            if (day, number) == (9, 1):
+                error = Unreachable("refused", say("Nothing answers at %(address)s.", address="db.example.org:5432"))
+                past = past.with_(archive="", bytes=0, tables={}, state=BackupState.FAILED, error=error.to_json())
+            else:
+                archive.with_name(name).hardlink_to(archive)
+            catalog.save(past)
 
 
 def paths(page: Page, running: Running) -> dict[str, str]:
@@ -169,6 +204,7 @@ def main() -> None:
         page = context.new_page()
         sign_in(page, running)
         wait_for_backups(page, running)
+        give_a_month(running.data_folder)
         state = str(Path(tempfile.mkdtemp()) / "state.json")
         context.storage_state(path=state)
         picture(browser, state, running)

@@ -76,6 +76,7 @@ def test_signing_out_and_in_again(pghaven: Pghaven, visit: Visit, signed_in: Any
         ("en", "Data restored", "Restore the data from the backup of .+ This overwrites the present data."),
         ("zh-CN", "数据恢复成功", "确定要从备份.+恢复数据吗？此操作将覆盖当前数据。"),
     ],
+    ids=["English", "Chinese"],
 )
 def test_a_backup_is_taken_watched_and_restored(
     pghaven: Pghaven, visit: Visit, signed_in: Any, locale: str, restored: str, question: str
@@ -99,7 +100,6 @@ def test_a_backup_is_taken_watched_and_restored(
     page.locator("dialog#confirm[open] form.form button[type=submit]").click()
     page.wait_for_url("**/jobs/*")
     watch_to_the_end(page, OPEN_RESTORE)
-    asks_for_nothing_more(watched)
     page.locator(OPEN_RESTORE).click()
     expect(page.locator("h1")).to_have_text(restored)
     expect(page.locator("main")).to_contain_text(name)
@@ -124,7 +124,8 @@ def test_a_backup_is_taken_watched_and_restored(
 
 
 def test_a_wrong_name_replaces_nothing(pghaven: Pghaven, visit: Visit, signed_in: Any) -> None:
-    page = visit(state=signed_in, scripts=False).page
+    watched = visit(state=signed_in, scripts=False)
+    page = watched.page
     newest, *_ = pghaven.cli("backups", "list", DATABASE)
     known = len(pghaven.cli("restores", "list"))
     page.goto(f"{pghaven.url}backups/{newest['id']}")
@@ -135,6 +136,8 @@ def test_a_wrong_name_replaces_nothing(pghaven: Pghaven, visit: Visit, signed_in
     page.locator("main section input[name=typed]").fill("something else")
     page.locator("main section form.form button[type=submit]").click()
     expect(page.locator("main")).to_contain_text("Nothing was changed.")
+    # Chromium reports every answer that is a refusal; this one is meant.
+    watched.complaints = [complaint for complaint in watched.complaints if "422" not in complaint]
     assert len(pghaven.cli("restores", "list")) == known
 
 
