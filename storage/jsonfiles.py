@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,10 +73,27 @@ class _Known(Generic[Record]):
     record: Record
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing(Generic[Record]):
+    stamp: int
+    good_until: float
+    records: tuple[Record, ...]
+
+
+_RESTED_NS = 50_000_000
+_LOOK_AGAIN_SECONDS = 2.0
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 class Records(Generic[Record]):
     """The records of one kind: a folder of `<id>.json`, with an index in memory that follows the folder.
 
-    Reading all again costs one stat for each file, so pages may list ten thousand; other processes' changes are seen.
+    Pages may list ten thousand: reading all again costs one stat of the folder when nothing was saved or deleted (both
+    change the folder's own time), one stat for each file otherwise. Other processes' changes are seen at once; a file
+    that somebody edited in its place is seen within two seconds.
     A file that cannot be read is moved to `quarantine/` and told to `on_damaged`, so that one bad file never hides the
     others.
     """
@@ -92,6 +110,7 @@ class Records(Generic[Record]):
         self.folder = folder
         self._decode, self._encode, self._identify, self._on_damaged = decode, encode, identify, on_damaged
         self._known: dict[str, _Known[Record]] = {}
+        self._listing: _Listing[Record] | None = None
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -117,11 +136,28 @@ class Records(Generic[Record]):
 
     def all(self) -> list[Record]:
         """Every readable record, in the order of their ids."""
+        stamp = self.folder.stat().st_mtime_ns
+        listing = self._listing
+        if listing and listing.stamp == stamp and time.monotonic() < listing.good_until:
+            return list(listing.records)
+        # A folder's time is as coarse as the kernel's tick: a change in the tick of the listing could not be told from
+        # none, so only the listing of a folder that has rested is kept.
+        rested = stamp < time.time_ns() - _RESTED_NS
+        records = self._list()
+        self._listing = _Listing(stamp, time.monotonic() + _LOOK_AGAIN_SECONDS, tuple(records)) if rested else None
+        return records
+
+    def _list(self) -> list[Record]:
         found = sorted(self._entries(), key=lambda entry: entry.name)
         records = []
         for entry in found:
             try:
-                records.append(self._read(self.folder / entry.name, entry.stat()))
+                status = entry.stat()
+                known = self._known.get(entry.name)
+                if known and known.stamp == _stamp(status):
+                    records.append(known.record)
+                else:
+                    records.append(self._read(self.folder / entry.name, status))
             except FileNotFoundError:
                 continue  # deleted between the listing and the reading
             except InvalidRecord as error:
@@ -136,7 +172,7 @@ class Records(Generic[Record]):
             yield from (entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith("."))
 
     def _read(self, path: Path, status: os.stat_result) -> Record:
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        stamp = _stamp(status)
         known = self._known.get(path.name)
         if known and known.stamp == stamp:
             return known.record
