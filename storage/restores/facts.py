@@ -56,6 +56,7 @@ class TargetFacts:
     locale: str = ""
     rules: str = ""
     tablespace: str = ""
+    """'' for the server's own: naming that one would take a right that few roles have."""
     allows_connections: bool = True
     is_template: bool = False
     size: int = 0
@@ -275,9 +276,11 @@ UNION SELECT datcollate::text FROM pg_catalog.pg_database
 _TARGET = """
 SELECT d.oid::bigint, pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text,
        d.datcollate::text, d.datctype::text, coalesce(j.d ->> 'datlocprovider', 'c'),
-       coalesce(j.d ->> 'datlocale', j.d ->> 'daticulocale'), j.d ->> 'daticurules', t.spcname::text, d.datallowconn,
+       coalesce(j.d ->> 'datlocale', j.d ->> 'daticulocale'), j.d ->> 'daticurules',
+       CASE WHEN d.dattablespace <> z.dattablespace THEN t.spcname::text ELSE '' END, d.datallowconn,
        d.datistemplate, pg_catalog.pg_has_role(d.datdba, 'USAGE')
 FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace
+JOIN pg_catalog.pg_database z ON z.datname = 'template0'
 CROSS JOIN LATERAL (SELECT to_jsonb(d) AS d) j
 WHERE d.datname = %(name)s
 """

@@ -1,0 +1,149 @@
+"""Restores as a role that is no superuser, onto servers of other versions, and with things missing there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from storage.errors import Conflict
+from storage.jobs.model import JobState
+from storage.restores.plan import Light
+from storage.restores.request import Mode, RestoreRequest
+from storage.secret import Secret
+from tests.servers import Server
+from tests.storage.restores.conftest import SHOP, Haven
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def modest(haven: Haven) -> Iterator[Haven]:
+    """The shop owned by a role that may log in and nothing else; haven connects as that role."""
+    name = haven.connection.dbname
+    haven.run(
+        f"""
+        CREATE ROLE modest LOGIN PASSWORD 'm';
+        ALTER DATABASE {name} OWNER TO modest;
+        ALTER TABLE users OWNER TO modest; ALTER TABLE orders OWNER TO modest; ALTER VIEW big OWNER TO modest;
+        """
+    )
+    as_modest = Haven(haven.folder.parent / "modest", replace(haven.connection, user="modest", password=Secret("m")))
+    yield as_modest
+    for database in haven.databases() - {"template0", "template1"}:
+        haven.run("REASSIGN OWNED BY modest TO CURRENT_USER; DROP OWNED BY modest", database=database)
+    haven.run("DROP ROLE modest", database="postgres")
+
+
+def test_without_createdb_the_plan_is_blocked_and_nothing_changes(modest: Haven) -> None:
+    backup = modest.take()
+    before = modest.facts()
+    plan = modest.restores.plan(RestoreRequest(backup_id=backup.backup_id))
+    assert plan.blocked
+    with pytest.raises(Conflict, match='ALTER ROLE "modest" CREATEDB'):
+        plan.refuse_if_blocked()
+    job = modest.restore(backup)
+    assert job.state is JobState.FAILED
+    assert modest.facts() == before
+
+
+def test_an_owner_with_createdb_can_do_everything(modest: Haven, haven: Haven) -> None:
+    haven.run("ALTER ROLE modest CREATEDB", database="postgres")
+    backup = modest.take()
+    modest.restored(backup, target="modest_again")
+    modest.run("DELETE FROM orders")
+    record = modest.restored(backup, replace=True)
+    assert record.owners_kept
+    assert modest.ask("SELECT count(*) FROM orders") == 2000
+    assert modest.ask("SELECT tableowner::text FROM pg_tables WHERE tablename = 'orders'") == "modest"
+
+
+def test_a_database_of_somebody_else_is_not_renamed(modest: Haven, haven: Haven) -> None:
+    haven.run("ALTER ROLE modest CREATEDB", database="postgres")
+    backup = modest.take()
+    haven.run(f"ALTER DATABASE {haven.connection.dbname} OWNER TO CURRENT_USER")
+    plan = modest.restores.plan(RestoreRequest(backup_id=backup.backup_id, mode=Mode.REPLACE))
+    assert next(check for check in plan.checks if check.code == "rights").state is Light.BAD
+
+
+def test_roles_that_are_missing_are_named_and_the_rest_is_restored(haven: Haven) -> None:
+    haven.run("CREATE ROLE leaving; ALTER TABLE users OWNER TO leaving; GRANT SELECT ON orders TO leaving")
+    backup = haven.take()
+    haven.run("REASSIGN OWNED BY leaving TO CURRENT_USER; DROP OWNED BY leaving; DROP ROLE leaving")
+    plan = haven.restores.plan(RestoreRequest(backup_id=backup.backup_id))
+    check = next(check for check in plan.checks if check.code == "roles")
+    assert (check.state, plan.no_owner, plan.no_privileges) == (Light.WARNING, True, True)
+    assert "leaving" in str(check.message)
+    record = haven.restored(backup)
+    assert (record.owners_kept, record.grants_kept) == (False, False)
+
+
+def test_a_missing_extension_is_named_before_anything_is_made(haven: Haven) -> None:
+    backup = haven.take()
+    source = replace(backup.source, extensions=(("postgis_of_nowhere", "1"),))
+    haven.catalog.save(backup.with_(source=source))
+    before = haven.databases()
+    job = haven.restore(backup)
+    assert job.error is not None
+    assert "postgis_of_nowhere" in str(job.error["cause"])
+    assert haven.databases() == before
+
+
+def test_extensions_and_large_objects_and_locales_come_back(haven_of: Callable[..., Haven]) -> None:
+    haven = haven_of(15, schema=SHOP + "SELECT lo_from_bytea(4711, 'kept'); CREATE SEQUENCE s; SELECT nextval('s');")
+    record = haven.restored(haven.take(), replace=True)
+    assert bytes(haven.ask("SELECT lo_get(4711)")) == b"kept"
+    assert haven.ask("SELECT last_value FROM s") == 1
+    properties = "SELECT row(encoding, datcollate, datctype, datlocprovider)::text FROM pg_database WHERE datname = %s"
+    assert haven.ask(properties, haven.connection.dbname) == haven.ask(properties, record.kept_as)
+
+
+@pytest.mark.parametrize(("source", "target"), [(14, 18), (15, 16), (16, 15), (17, 18), (18, 18), (18, 17)])
+def test_a_backup_of_one_version_is_restored_on_another(
+    haven_of: Callable[..., Haven], server_of: Callable[[int], Server], tmp_path: Path, source: int, target: int
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    taken = haven_of(source, folder=folder).take()
+    there = haven_of(target, folder=folder)
+    record = there.restored(taken, target=f"moved_{source}_{target}")
+    assert record.tables_equal == record.tables_compared == 2
+    there.restored(taken, replace=True)
+    assert there.ask("SELECT count(*) FROM orders") == 2000
+
+
+def test_an_archive_of_a_newer_pg_dump_is_refused_for_an_older_server(
+    haven_of: Callable[..., Haven], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    taken = haven_of(18, folder=folder).take()
+    there = haven_of(16, folder=folder)
+    before = there.facts()
+    job = there.restore(taken, replace=True)
+    assert job.error is not None
+    assert "pg_dump" in str(job.error["cause"])
+    assert there.facts() == before
+
+
+def test_rows_now_are_counted_exactly_and_estimated_when_time_runs_out(haven: Haven) -> None:
+    backup = haven.take()
+    haven.run("DELETE FROM orders WHERE id > 10; CREATE TABLE fresh AS SELECT 1 AS n; ANALYZE")
+    request = RestoreRequest(backup_id=backup.backup_id, mode=Mode.REPLACE)
+    plan = haven.restores.plan(request)
+    assert [(row.name, row.now, row.backup) for row in plan.tables if row.differs] == [
+        ("public.orders", 10, 2000),
+        ("public.fresh", 1, None),
+    ]
+    assert all(row.exact for row in plan.tables)
+
+
+def test_who_is_connected_to_the_target_is_listed(haven: Haven) -> None:
+    backup = haven.take()
+    with psycopg.connect(**haven.connection.parameters(), application_name="web"):
+        plan = haven.restores.plan(RestoreRequest(backup_id=backup.backup_id, mode=Mode.REPLACE))
+    assert ("web", 1) in [(group.application, group.count) for group in plan.sessions]
+    assert plan.session_count >= 1
