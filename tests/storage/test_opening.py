@@ -1,0 +1,356 @@
+"""Opening a data folder for real: what starts by itself, what a crash leaves, and who may be in at the same time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storage.backups.record import BackupState
+from storage.databases.profile import Source
+from storage.errors import Conflict, Invalid, Unavailable
+from storage.jobs.model import JobKind, JobState
+from storage.opening import Storage, open_storage
+from storage.postgres.connection import Connection, connect
+from storage.secret import Secret
+from storage.settings import Settings
+from tests.builders import a_backup, a_job
+from tests.servers import Server, newest_installation, open_folder
+from tests.storage.postgres.test_embedded import processes_of, wait_until_gone
+
+pytestmark = pytest.mark.postgres
+
+WEB = """
+import json, logging, os, sys
+from pathlib import Path
+from storage.opening import open_storage
+from storage.settings import Settings
+storage = open_storage(Settings.from_environment())
+storage.start()
+print(json.dumps([profile.name for profile in storage.databases.all()]), flush=True)
+sys.stdin.readline()
+storage.stop()
+print("stopped", flush=True)
+"""
+
+
+@pytest.fixture
+def box() -> Iterator[Path]:
+    """A folder that the server's account can reach, for data and private things; gone afterwards."""
+    folder = open_folder("pghaven-opening-")
+    yield folder
+    for pid in processes_of(folder):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def settings(box: Path) -> Settings:
+    return Settings(
+        data_folder=box / "backups",
+        private_folder=box / "private",
+        pg_bin_dirs=(newest_installation().folder,),
+        stop_grace_seconds=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def private_with_demos() -> Iterator[Path]:
+    """The private folder of a pghaven that was started before, for copying."""
+    box = open_folder("pghaven-opening-")
+    storage = open_storage(
+        Settings(
+            data_folder=box / "backups",
+            private_folder=box / "private",
+            pg_bin_dirs=(newest_installation().folder,),
+        )
+    )
+    storage.use_embedded()
+    storage.stop()
+    yield box / "private"
+    shutil.rmtree(box)
+
+
+@pytest.fixture
+def with_demos(settings: Settings, private_with_demos: Path) -> Settings:
+    """The same, where the embedded server and its demo databases are made already."""
+    assert settings.private_folder is not None
+    subprocess.run(["cp", "-a", private_with_demos, settings.private_folder], check=True)
+    return settings
+
+
+@pytest.fixture
+def with_url(settings: Settings, empty_database: Connection) -> Settings:
+    """The same, where DATABASE_URL names a database that is there."""
+    return replace(settings, database_url=url_of(empty_database), database_variable="DATABASE_URL")
+
+
+def url_of(connection: Connection) -> Secret:
+    assert connection.password is not None
+    return Secret(
+        f"postgresql://{connection.user}:{connection.password.reveal}@/{connection.dbname}"
+        f"?host={connection.host}&port={connection.port}"
+    )
+
+
+def a_web_process(settings: Settings) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "BACKUP_STORAGE_PATH": str(settings.data_folder),
+        "PGHAVEN_PRIVATE_FOLDER": str(settings.private_folder),
+        "PG_BIN_DIRS": os.pathsep.join(map(str, settings.pg_bin_dirs)),
+    }
+    if settings.database_url:
+        environment["DATABASE_URL"] = settings.database_url.reveal
+    return subprocess.Popen(
+        [sys.executable, "-c", WEB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def wait_for_jobs(storage: Storage, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while storage.jobs.active():
+        assert time.monotonic() < deadline, storage.jobs.active()
+        time.sleep(0.05)
+
+
+def test_nothing_is_started_by_opening(settings: Settings, box: Path) -> None:
+    storage = open_storage(settings)
+    assert [profile.name for profile in storage.databases.all()] == ["hub", "wiki", "crearis"]
+    assert {profile.source for profile in storage.databases.all()} == {Source.EMBEDDED}
+    assert processes_of(box) == [] and storage.jobs.active() == []
+    storage.stop()
+    storage.stop()
+
+
+def test_the_data_folder_is_ours_alone_whatever_the_umask(settings: Settings) -> None:
+    before = os.umask(0)
+    try:
+        open_storage(settings).stop()
+    finally:
+        os.umask(before)
+    for path in (settings.data_folder, *settings.data_folder.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_its_variable(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(Unavailable, match="BACKUP_STORAGE_PATH"):
+        open_storage(replace(settings, data_folder=file))
+
+
+def test_a_url_that_cannot_be_used_keeps_it_from_opening(settings: Settings) -> None:
+    with pytest.raises(Invalid, match="PG_DATABASE_URL"):
+        open_storage(replace(settings, database_url=Secret("nonsense"), database_variable="PG_DATABASE_URL"))
+
+
+@pytest.mark.slow
+def test_the_first_start_protects_the_demo_databases_and_the_next_keeps_all(settings: Settings, box: Path) -> None:
+    storage = open_storage(settings)
+    storage.start()
+    try:
+        wait_for_jobs(storage)
+        records = storage.backups.catalog.all()
+        assert {record.database for record in records} == {"hub", "wiki", "crearis"}
+        assert {record.state for record in records} == {BackupState.COMPLETE}
+        assert all(record.verified and record.verified.good for record in records)
+        assert {job.requested_by for job in storage.jobs.newest_first()} == {"first start"}
+        statuses = storage.statuses.of_all(storage.databases.all())
+        assert all(status.available for status in statuses)
+        hub = next(record for record in records if record.database == "hub")
+        assert hub.tables["public.message_request"].rows == 50_000
+    finally:
+        storage.stop()
+    assert processes_of(box) == []
+
+    again = open_storage(settings)
+    started = time.monotonic()
+    again.start()
+    try:
+        assert time.monotonic() - started < 10
+        assert again.jobs.active() == []
+        assert len(again.backups.catalog.all()) == 3
+        with connect(again.profile("hub").connection, application="tests") as session:
+            assert session.execute("SELECT count(*) FROM message_request").fetchone() == (50_000,)
+    finally:
+        again.stop()
+
+
+def test_with_a_url_no_server_is_started_and_its_database_is_the_default(with_url: Settings, box: Path) -> None:
+    storage = open_storage(with_url)
+    storage.start()
+    try:
+        default = storage.databases.default()
+        assert default is not None and default.source is Source.ENVIRONMENT
+        assert [profile.name for profile in storage.databases.all()] == [default.name]
+        wait_for_jobs(storage)
+        assert [record.state for record in storage.backups.catalog.all()] == [BackupState.COMPLETE]
+        assert processes_of(box) == [] and not (box / "private").exists()
+    finally:
+        storage.stop()
+
+
+def test_a_second_instance_is_refused_by_the_name_of_the_first(with_url: Settings) -> None:
+    first, second = open_storage(with_url), open_storage(with_url)
+    first.start()
+    try:
+        with pytest.raises(Conflict, match=f"belongs to another pghaven: process {os.getpid()}"):
+            second.start()
+        second.stop()
+        assert first.locks.is_held("instance")
+    finally:
+        first.stop()
+    second.start()
+    second.stop()
+
+
+def test_a_command_at_the_terminal_works_beside_the_web_process(with_url: Settings) -> None:
+    web = open_storage(with_url)
+    web.start()
+    try:
+        wait_for_jobs(web)
+        terminal = open_storage(with_url)
+        (profile,) = terminal.databases.all()
+        job, new = terminal.backups.take(profile.name, by="terminal", background=False)
+        assert new and terminal.runner.run_here(job).state is JobState.COMPLETED
+        terminal.stop()
+        assert web.jobs.get(job.job_id).state is JobState.COMPLETED
+        assert len(web.backups.catalog.find(states={BackupState.COMPLETE})) == 2
+        assert web.locks.is_held("instance")
+    finally:
+        web.stop()
+
+
+@pytest.mark.slow
+def test_at_the_terminal_the_embedded_server_is_started_on_first_use_and_ended(settings: Settings, box: Path) -> None:
+    storage = open_storage(settings)
+    assert storage.statuses.of(storage.databases.get("wiki")).available
+    job, _ = storage.backups.take("wiki", by="terminal", background=False)
+    assert storage.runner.run_here(job).state is JobState.COMPLETED
+    assert storage.databases.test(storage.databases.get("hub").connection).good
+    storage.stop()
+    assert processes_of(box) == []
+
+
+@pytest.mark.slow
+def test_a_killed_web_process_leaves_nothing_running_and_the_next_start_puts_all_in_order(
+    with_demos: Settings, box: Path
+) -> None:
+    web = a_web_process(with_demos)
+    assert json.loads(line(web)) == ["hub", "wiki", "crearis"]
+    # The first backups are under way, or waiting.
+    web.send_signal(signal.SIGKILL)
+    web.wait()
+    wait_until_gone(box)
+    again = open_storage(with_demos)
+    again.start()
+    try:
+        wait_for_jobs(again)
+        for record in again.backups.catalog.all():
+            assert record.state in (BackupState.COMPLETE, BackupState.INTERRUPTED)
+        for job in again.jobs.newest_first():
+            assert job.state in (JobState.COMPLETED, JobState.INTERRUPTED)
+        assert {r.database for r in again.backups.catalog.find(states={BackupState.COMPLETE})} == {
+            "hub", "wiki", "crearis",
+        }  # fmt: skip
+        assert list(again.staging.folder.iterdir()) == []
+        assert not list(with_demos.data_folder.rglob("*.draft"))
+    finally:
+        again.stop()
+
+
+def test_what_a_crash_left_is_put_in_order_at_the_start(with_url: Settings) -> None:
+    first = open_storage(with_url)
+    (profile,) = first.databases.all()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    job = a_job(database=profile.name, state=JobState.RUNNING)
+    first.jobs.save(job)
+    record = a_backup(profile.name, state=BackupState.TAKING, job_id=job.job_id)
+    first.backups.catalog.save(record)
+    (first.staging.folder / f"{job.job_id}.half").mkdir()
+    draft = with_url.data_folder / "metadata" / "jobs" / f".x.json.{dead.pid}.abc.draft"
+    draft.touch()
+    first.stop()
+
+    storage = open_storage(with_url)
+    storage.start()
+    try:
+        assert storage.jobs.get(job.job_id).state is JobState.INTERRUPTED
+        assert storage.backups.catalog.get(record.backup_id).state is BackupState.INTERRUPTED
+        assert not draft.exists()
+        wait_for_jobs(storage)
+        assert list(storage.staging.folder.iterdir()) == []
+    finally:
+        storage.stop()
+
+
+def test_a_job_of_a_terminal_that_runs_on_is_left_alone_by_the_start(with_url: Settings) -> None:
+    terminal = open_storage(with_url)
+    (profile,) = terminal.databases.all()
+    job, _ = terminal.runner.request(
+        JobKind.VERIFY, database=profile.name, parameters={"backup_id": "b"}, by="terminal", background=False
+    )
+    (terminal.staging.folder / f"{job.job_id}.half").mkdir()
+    web = open_storage(with_url)
+    web.start()
+    try:
+        assert web.jobs.get(job.job_id).state is JobState.WAITING
+        assert (terminal.staging.folder / f"{job.job_id}.half").exists()
+    finally:
+        web.stop()
+        terminal.stop()
+
+
+def test_a_database_with_no_good_backup_gets_one_at_the_start(with_url: Settings, server: Server) -> None:
+    storage = open_storage(with_url)
+    with server.a_database() as added:
+        storage.databases.add("added", added, by="tests")
+        storage.start()
+        try:
+            wait_for_jobs(storage)
+            good = storage.backups.catalog.find(states={BackupState.COMPLETE})
+            assert {record.database for record in good} == {profile.name for profile in storage.databases.all()}
+        finally:
+            storage.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="our own account reaches its own folders")
+def test_without_a_usable_place_for_the_embedded_server_the_rest_starts(settings: Settings, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    storage = open_storage(replace(settings, private_folder=closed))
+    storage.start()
+    try:
+        assert storage.embedded_trouble is not None
+        assert "PGHAVEN_PRIVATE_FOLDER" in str(storage.embedded_trouble)
+        assert storage.jobs.active() == []
+        status = storage.statuses.of(storage.databases.get("hub"))
+        assert not status.available
+    finally:
+        storage.stop()
+
+
+def test_its_own_heartbeat_is_seen(with_url: Settings) -> None:
+    storage = open_storage(with_url)
+    storage.start()
+    try:
+        time.sleep(1.5)
+        assert storage.ticker.heartbeat is not None
+    finally:
+        storage.stop()
