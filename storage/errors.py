@@ -26,7 +26,10 @@ from typing import Any, LiteralString
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence that can be translated: an English template with %(names)s, and the facts that fill it."""
+    """A sentence that can be translated: an English template with %(names)s, and the facts that fill it.
+
+    A fact may be a sentence itself.
+    """
 
     template: str
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -35,11 +38,16 @@ class Message:
         return self.template % self.facts if self.facts else self.template
 
     def to_json(self) -> dict[str, Any]:
-        return {"template": self.template, "facts": dict(self.facts)}
+        facts = {name: fact.to_json() if isinstance(fact, Message) else fact for name, fact in self.facts.items()}
+        return {"template": self.template, "facts": facts}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
-        return cls(str(data["template"]), dict(data["facts"]))
+        facts = {
+            name: cls.from_json(fact) if isinstance(fact, Mapping) and "template" in fact else fact
+            for name, fact in data["facts"].items()
+        }
+        return cls(str(data["template"]), facts)
 
 
 def say(template: LiteralString, **facts: object) -> Message:
@@ -51,7 +59,7 @@ NOTHING_CHANGED = say("Nothing was changed.")
 
 
 class StorageError(Exception):
-    """What pghaven refuses or could not do: effect on the data, cause, advice, and the server's or program's own words."""
+    """What pghaven refuses or could not do: effect on the data, cause, advice, and the server's own words."""
 
     def __init__(
         self, cause: Message, *, effect: Message = NOTHING_CHANGED, advice: Message | None = None, words: str = ""

@@ -11,14 +11,15 @@ from flask_babel import Babel, get_locale, gettext
 
 from storage.errors import Message
 from storage.settings import Settings
+from webapp.states import STATES
 
 LANGUAGES = {"en": "English", "zh_Hans": "中文"}
 TAGS = {"en": "en", "zh_Hans": "zh-Hans"}
 """The language as HTML names it."""
 THEMES = ("system", "light", "dark")
 
-_BROWSER = {"en": "en", "zh": "zh_Hans", "zh-CN": "zh_Hans", "zh-SG": "zh_Hans", "zh-Hans": "zh_Hans"}
-_BROWSER |= {"zh-Hans-CN": "zh_Hans", "zh-TW": "zh_Hans", "zh-HK": "zh_Hans", "zh-Hant": "zh_Hans"}
+_SPOKEN = {"en": "en", "zh": "zh_Hans"}
+"""By the first part of what a browser asks for: zh-CN, zh-Hans-CN, and zh-TW rather than English."""
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -40,8 +41,8 @@ def language() -> str:
     chosen = request.cookies.get("language")
     if chosen in LANGUAGES:
         return chosen
-    best = request.accept_languages.best_match(list(_BROWSER))
-    return _BROWSER[best] if best else "en"
+    wanted = (tag.lower().partition("-")[0] for tag in request.accept_languages.values())
+    return next((_SPOKEN[tag] for tag in wanted if tag in _SPOKEN), "en")
 
 
 def theme() -> str:
@@ -59,9 +60,18 @@ def translated(message: Message | Mapping[str, Any] | str | None) -> str:
         message = Message.from_json(message)
     if not message.template:
         return ""
-    facts = {name: translated(fact) if isinstance(fact, Message) else fact for name, fact in message.facts.items()}
+    facts = {name: _fact(name, fact) for name, fact in message.facts.items()}
     template: str = gettext(message.template)
     return template % facts if facts else template
+
+
+def _fact(name: str, fact: object) -> object:
+    """A fact as it is, unless it is a sentence itself, or a state, which has a word of its own in each language."""
+    if isinstance(fact, Message):
+        return translated(fact)
+    if name in ("state", "next") and fact in STATES and language() != "en":
+        return gettext(STATES[str(fact)].word.template)
+    return fact
 
 
 def _context() -> dict[str, Any]:
