@@ -32,7 +32,7 @@ def index() -> str:
     pages = max(1, -(-len(ended) // PAGE_SIZE))
     page = min(max(1, request.args.get("page", 1, type=int)), pages)
     return render_template(
-        "jobs/_active.html" if wants_fragment() else "jobs/index.html",
+        "jobs/_active_again.html" if wants_fragment() else "jobs/index.html",
         active=active,
         ended=ended[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
         total=len(ended),
@@ -176,7 +176,7 @@ def _last_time(job: Job) -> BackupRecord | None:
         (
             record
             for record in good
-            if record.job_id != job.job_id and record.no_logs == bool(job.parameters.get("no_logs"))
+            if record.started_at < job.requested_at and record.no_logs == bool(job.parameters.get("no_logs"))
         ),
         None,
     )

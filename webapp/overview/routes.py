@@ -35,7 +35,7 @@ def board() -> Response:
 def running() -> Response:
     """What runs now. When the last one has ended, the page's other parts are told to look again."""
     jobs = storage().jobs.active()
-    answer = make_response(render_template("overview/_running.html", running=jobs))
+    answer = make_response(render_template("overview/_running_again.html", running=jobs))
     if str(len(jobs)) != request.args.get("seen", ""):
         answer.headers["HX-Trigger"] = "job-ended"
     return answer
