@@ -155,7 +155,7 @@ def paths(page: Page, running: Running) -> dict[str, str]:
 def picture(browser: Browser, state: str, running: Running) -> None:
     """docs/overview.png"""
     context = browser.new_context(
-        storage_state=state, viewport={"width": 1280, "height": 800}, color_scheme="light", locale="en"
+        storage_state=state, viewport={"width": 1280, "height": 720}, color_scheme="light", locale="en"
     )
     page = context.new_page()
     page.goto(running.url)

@@ -67,7 +67,8 @@ def test_every_link_to_a_file_leads_to_one(page: str) -> None:
 
 
 def test_every_path_that_contributing_names_is_there() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    text = re.sub("## Not there yet.*?(?=## )", "", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), flags=re.DOTALL)
     paths = re.findall(r"`((?:storage|webapp|templates|static|tests|docs|benchmarks)/[\w./-]*)`", text)
-    assert paths
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    there = [path for path in paths if "NAME" not in path]
+    assert there
+    assert [path for path in there if not (ROOT / path).exists()] == []
