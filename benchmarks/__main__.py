@@ -44,7 +44,7 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
     server = Server(installation_of(major), folder, settings=settings)
     try:
         print(
-            f"\nPostgreSQL {server.installation.version}: {options.rows:,} rows and pgbench scale {options.scale} are made"
+            f"\nPostgreSQL {server.installation.version}: making {options.rows:,} requests and pgbench {options.scale}"
         )
         work = folder / "work"
         work.mkdir(mode=0o700)

@@ -29,8 +29,8 @@ INSERT INTO everything VALUES
   '{"a,b",""}', '10.0.0.1/8', '08:00:2b:01:02:03', B'1010', 'ok', (1, 'x,"y'), 7, 'a fat cat', '(1,1),(0,0)', '[1,5)',
   'row', 'tt', 'everything'),
  (NULL, NULL, NULL, NULL, '', '', '', '', '', 'NaN', '-Infinity', 'NaN', 0, 'infinity', '24:00', '00:00-12',
-  '-infinity', 'infinity', '-1 sec', '', NULL, 'null', 'null', '', '{}', '{}', '::1', NULL, B'0000', 'sad', (NULL, NULL),
-  1, '', NULL, 'empty', NULL, NULL, 'pg_class');
+  '-infinity', 'infinity', '-1 sec', '', NULL, 'null', 'null', '', '{}', '{}', '::1', NULL, B'0000', 'sad',
+  (NULL, NULL), 1, '', NULL, 'empty', NULL, NULL, 'pg_class');
 """
 
 

@@ -81,7 +81,8 @@ def test_rows_written_during_the_dump_are_in_neither_the_archive_nor_the_manifes
         with connect(workshop.connection, application="tests") as session:
             while not writing.wait(0.005):
                 session.execute(
-                    "INSERT INTO visits (path) VALUES ('later'); DELETE FROM orders WHERE id = (SELECT max(id) FROM orders)"
+                    "INSERT INTO visits (path) VALUES ('later');"
+                    "DELETE FROM orders WHERE id = (SELECT max(id) FROM orders)"
                 )
 
     writer = threading.Thread(target=write)
