@@ -1,4 +1,4 @@
-"""Argument lists of the client programs, as pure functions. Constants, our own paths and quoted catalogue names only."""
+"""Argument lists of the client programs, as pure functions: constants, our own paths, quoted catalogue names."""
 
 from __future__ import annotations
 
