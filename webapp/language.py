@@ -32,6 +32,7 @@ def install(app: Flask, settings: Settings) -> None:
     )
     app.add_template_filter(translated, "translated")
     app.add_template_filter(translated, "said")
+    app.add_template_global(sentences, "sentences")
     app.context_processor(_context)
 
 
@@ -63,6 +64,11 @@ def translated(message: Message | Mapping[str, Any] | str | None) -> str:
     facts = {name: _fact(name, fact) for name, fact in message.facts.items()}
     template: str = gettext(message.template)
     return template % facts if facts else template
+
+
+def sentences(*parts: Message | Mapping[str, Any] | str | None) -> str:
+    """Sentences one after the other; in Chinese nothing stands between them."""
+    return ("" if language().startswith("zh") else " ").join(said for part in parts if (said := translated(part)))
 
 
 def _fact(name: str, fact: object) -> object:

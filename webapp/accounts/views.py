@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import flask
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -261,6 +263,16 @@ def _role() -> Role:
         return Role(request.form.get("role", ""))
     except ValueError:
         raise Invalid(say("There is no such role.")) from None
+
+
+@bp.app_template_filter()
+def browser_name(agent: str) -> str:
+    """Firefox 140, Linux: as much of a User-Agent header as a person knows their browser by."""
+    product = re.search(r"(Edg|OPR|Firefox|Chrome|Version|curl)/(\d+)", agent)
+    system = re.search(r"Android|iPhone|iPad|Windows|Macintosh|Linux", agent)
+    names = {"Edg": "Edge", "OPR": "Opera", "Version": "Safari"}
+    parts = [f"{names.get(product[1], product[1])} {product[2]}" if product else agent[:40]]
+    return ", ".join([*parts, system[0]] if system and product else parts)
 
 
 def _field_of(error: StorageError) -> str:
