@@ -197,6 +197,8 @@ class ServerProcess:
         """Start the server and wait until it answers. Raises Unavailable with its last words when it does not."""
         end_left_over_server(self.cluster.data)
         own_folder(self.cluster.socket_folder, self.cluster.account)
+        self._forked.clear()
+        self._failure = None
         # The parent-death signal comes when the forking thread ends, so this one stays until its child has ended.
         threading.Thread(target=self._live, name="postgres", daemon=True).start()
         self._forked.wait()

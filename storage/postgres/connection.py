@@ -202,7 +202,9 @@ def connect(
             autocommit=autocommit,
         )
     except psycopg.OperationalError as error:
-        raise explain(connection, str(error)) from error
+        # Without the traceback, whose frames hold a connection that was given up: as long as it is half open, the
+        # server waits for it, and DROP DATABASE for the server.
+        raise explain(connection, str(error)) from error.with_traceback(None)
     except psycopg.Error as error:
         raise Unreachable("other", say("The connection could not be opened."), words=str(error)) from error
     with session:

@@ -43,6 +43,9 @@ from storage.staging import Staging
 
 logger = logging.getLogger(__name__)
 
+_SETTLE_SECONDS = 60.0
+"""How long the server is waited for when a half-made database is dropped; a checkpoint belongs to that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restorer:
@@ -110,7 +113,7 @@ class Restorer:
         try:
             with facts.maintenance(connection, avoid=record.target, application="pghaven settle") as session:
                 # A server that fell silent is given up: the next start asks again.
-                watchdog = Watchdog(min(self.settings.stall_seconds, 60))
+                watchdog = Watchdog(_SETTLE_SECONDS)
                 settled = patiently(
                     session, lambda: swap.settle(session, record), watch=lambda: watchdog.look("settling")
                 )
