@@ -163,6 +163,10 @@ def _facts(job: Job) -> str:
         facts.append(answers.size(progress.written))
     if progress.rate:
         facts.append(f"{answers.size(int(progress.rate))}/s")
-    if progress.seconds_left is not None:
-        facts.append(f"about {answers.seconds(round(progress.seconds_left))} left")
+    if progress.seconds_left is not None and progress.seconds_left >= 1:
+        facts.append(f"about {_whole(progress.seconds_left)} left")
     return " · ".join(fact for fact in facts if fact)
+
+
+def _whole(seconds: float) -> str:
+    return f"{round(seconds)} s" if seconds < 60 else answers.seconds(seconds)
