@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale, gettext
 
-from storage.errors import Message
+from storage.errors import Message, say
 from storage.settings import Settings
 from webapp.states import STATES
 
@@ -32,6 +32,7 @@ def install(app: Flask, settings: Settings) -> None:
     )
     app.add_template_filter(translated, "translated")
     app.add_template_filter(translated, "said")
+    app.add_template_filter(who, "who")
     app.add_template_global(sentences, "sentences")
     app.context_processor(_context)
 
@@ -69,6 +70,14 @@ def translated(message: Message | Mapping[str, Any] | str | None) -> str:
 def sentences(*parts: Message | Mapping[str, Any] | str | None) -> str:
     """Sentences one after the other; in Chinese nothing stands between them."""
     return ("" if language().startswith("zh") else " ").join(said for part in parts if (said := translated(part)))
+
+
+_BY_ITSELF = {"first start": say("pghaven, at its first start"), "set-up": say("the first set-up"), "": say("pghaven")}
+
+
+def who(name: str) -> str:
+    """Who did something: an account by its name, or what of pghaven itself did it."""
+    return translated(_BY_ITSELF.get(name, name))
 
 
 def _fact(name: str, fact: object) -> object:
