@@ -55,7 +55,9 @@
     if (isPoll(event.detail)) event.detail.headers["X-Poll"] = "1";
   });
   document.addEventListener("htmx:confirm", (event) => {
-    if (document.hidden && isPoll(event.detail)) event.preventDefault();
+    // What is fetched once (load) is fetched in a hidden tab, too: nobody would ask again.
+    const trigger = event.detail.elt.getAttribute("hx-trigger") || "";
+    if (document.hidden && isPoll(event.detail) && trigger.startsWith("every")) event.preventDefault();
   });
   document.addEventListener("htmx:sendError", () => {
     if (!lost) return;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,5 @@ def build(storage: Storage) -> Flask:
     navigation.install(app)
     app.register_blueprint(preferences.bp)
     for name in CAPABILITIES:
-        if importlib.util.find_spec(f"webapp.{name}") is None:
-            continue
         app.register_blueprint(importlib.import_module(f"webapp.{name}").bp)
     return app
