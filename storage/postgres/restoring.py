@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storage.errors import Damaged, Denied, Message, ProgramFailed, StorageError, Unavailable, say
+from storage.postgres.connection import quoted
 
 Name = Callable[[re.Match[str], str], StorageError]
 SECTIONS = ("pre-data", "data", "post-data")
@@ -18,8 +19,13 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "default_transaction_read_only": "off",
 }
-OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
-"""PGOPTIONS for a load."""
+
+
+def options(*, workers_for_indexes: bool) -> str:
+    """PGOPTIONS for a load. Where every core is taken by a job of pg_restore, the server's own helpers for one index
+    only stand in the way of the next: a tenth of the whole time, measured with two jobs on two cores."""
+    settings = _SETTINGS if workers_for_indexes else {**_SETTINGS, "max_parallel_maintenance_workers": "0"}
+    return quoted(settings)
 
 
 def restore_command(

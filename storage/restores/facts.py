@@ -169,6 +169,11 @@ def read(
     return ServerFacts(**facts)
 
 
+def on_this_machine(connection: Connection) -> bool:
+    """Whether the server looks local; a forwarded port does too."""
+    return connection.host.startswith("/") or connection.host in ("localhost", "127.0.0.1", "::1")
+
+
 def plain_locale(name: str) -> str:
     """en_US.UTF-8 and en_US.utf8 are the same locale."""
     return name.lower().replace("-", "")
@@ -238,7 +243,7 @@ def _target(session: Session, name: str) -> TargetFacts | None:
 
 def _free_bytes(connection: Connection, session: Session) -> int | None:
     """Free space of the server's disk, where the server is on this machine and its folder can be seen."""
-    if not connection.host.startswith("/") and connection.host not in ("localhost", "127.0.0.1", "::1"):
+    if not on_this_machine(connection):
         return None
     try:
         row = session.execute("SELECT current_setting('data_directory')").fetchone()

@@ -6,6 +6,7 @@ section where functions have to be amended in between (`generated`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from storage.postgres.connection import Connection, connect, write_pass_file
 from storage.postgres.process import run_program
 from storage.postgres.programs import Installation
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import generated
+from storage.restores import facts, generated
 from storage.restores.monitor import LoadMonitor
 from storage.restores.progress import RestoreProgress
 
@@ -60,6 +61,11 @@ def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -
     context.report(progress.value("load"))
 
 
+def _has_cores_left(request: LoadRequest) -> bool:
+    """Whether the server's machine has more cores than we have jobs; of another machine that is assumed."""
+    return not facts.on_this_machine(request.connection) or (os.cpu_count() or 1) > request.jobs
+
+
 class _Loading:
     def __init__(
         self, request: LoadRequest, progress: RestoreProgress, context: JobContext, monitor: LoadMonitor
@@ -73,7 +79,7 @@ class _Loading:
             **request.connection.environment(
                 write_pass_file(request.folder, request.connection),
                 application=request.application,
-                options=restoring.OPTIONS,
+                options=restoring.options(workers_for_indexes=_has_cores_left(request)),
             ),
             **request.installation.environment(),
         }

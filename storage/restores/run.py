@@ -22,6 +22,7 @@ from storage.databases.profile import DatabaseProfile
 from storage.errors import Damaged, JobCancelled, StorageError, say
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
+from storage.jobs.store import INTERRUPTED
 from storage.jobs.turns import turn
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
@@ -142,8 +143,8 @@ class _Run:
         try:
             self._carry_out(request)
         except BaseException as error:
-            self._undo(error)
-            raise
+            if not self._undo(error):
+                raise
         self._context.result(kept_as=self.record.kept_as, target=self.record.target)
         self._context.log(f"restored as {self.record.target}")
 
@@ -314,27 +315,37 @@ class _Run:
         self.record = record
         self._save()
 
-    def _undo(self, error: BaseException) -> None:
-        """Leave the target as it was, and say in the record how this ended."""
-        if isinstance(error, JobCancelled):
+    def _undo(self, error: BaseException) -> bool:
+        """Leave the target as it was, and say in the record how this ended. True when the swap turns out to be done:
+        the server had carried it out, only its answer was lost."""
+        if not isinstance(error, Exception):
+            state = RestoreState.INTERRUPTED
+        elif isinstance(error, JobCancelled):
             # Without a name nobody asked: the program is being stopped.
             state = RestoreState.CANCELLED if error.by else RestoreState.INTERRUPTED
         else:
             state = RestoreState.FAILED
-        refusal = error if isinstance(error, StorageError) else _own_fault(error)
+        refusal = _refusal(error)
         try:
             if self.record.beside:
-                settled = self._restorer.settle(self.record, state=state, error=refusal)
+                self.record = self._restorer.settle(self.record, state=state, error=refusal)
+                if self.record.state is RestoreState.COMPLETED:
+                    self._context.log(f"the names were swapped all the same: {error}")
+                    return True
                 self._context.log("the half-made database was dropped; the target is as it was")
-                self.record = settled
-                return
+                return False
         except StorageError as trouble:
             logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble)
             self._context.log(f"the server could not be put in order, it is tried again at the next start: {trouble}")
             if self.record.state is RestoreState.SWAPPING:
-                return
+                return False
         self._save(state=state, ended_at=self._restorer.clock(), error=refusal.to_json())
+        return False
 
 
-def _own_fault(error: BaseException) -> StorageError:
+def _refusal(error: BaseException) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    if not isinstance(error, Exception):
+        return INTERRUPTED
     return StorageError(say("pghaven itself made a mistake: %(error)s", error=repr(error)[:500]))

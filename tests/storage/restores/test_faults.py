@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from storage import crashpoints
 from storage.errors import Conflict
 from storage.jobs.model import Job, JobState
-from storage.restores.record import RestoreState
+from storage.restores import swap
+from storage.restores.record import RestoreRecord, RestoreState
 from tests.storage.restores.conftest import Haven
 
 pytestmark = pytest.mark.postgres
@@ -212,7 +214,7 @@ def test_sessions_of_the_target_are_ended_and_see_one_database_or_the_other(have
         idle.execute("SELECT 1")
 
 
-def test_a_damaged_archive_never_reaches_the_server(haven: Haven, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_archive_never_reaches_the_server(haven: Haven) -> None:
     backup = haven.take()
     good = haven.take()
     path = haven.catalog.archive_path(backup)
@@ -260,3 +262,20 @@ def test_a_prepared_transaction_blocks_the_plan_or_the_server_has_none(haven: Ha
     job = haven.restore(backup, replace=True)
     assert job.error is not None and job.error["kind"] == Conflict.__name__
     haven.run("ROLLBACK PREPARED 'one'")
+
+
+def test_a_swap_whose_answer_is_lost_is_found_to_be_done(haven: Haven, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = haven.take()
+    haven.run("DELETE FROM orders")
+    real = swap.replace
+
+    def lost(*arguments: Any, **named: Any) -> RestoreRecord:
+        real(*arguments, **named)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(swap, "replace", lost)
+    job = haven.restore(backup, replace=True)
+    assert job.state is JobState.COMPLETED
+    record = haven.restores.get(job.result["restore_id"])
+    assert (record.state, record.beside) == (RestoreState.COMPLETED, "")
+    assert haven.ask("SELECT count(*) FROM orders") == 2000
