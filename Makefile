@@ -45,7 +45,7 @@ HEADER := --project=pghaven --copyright-holder="pghaven contributors" --msgid-bu
 UPDATE := update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 translations: setup ## collect the sentences of the code into the catalogues, and compile these
 	@mkdir -p $(CATALOGUE)
-	@$(PYBABEL) -q extract --mapping=babel.cfg --keyword=say:1 --no-location --sort-output --width=120 $(HEADER) \
+	@$(PYBABEL) -q extract --mapping=babel.cfg --keyword=say:1 --keyword=say_count:1,2 --no-location --sort-output --width=120 $(HEADER) \
 		--output=$(CATALOGUE)/messages.pot storage webapp templates
 	@for locale in zh_Hans; do \
 		if [ -e $(CATALOGUE)/$$locale/LC_MESSAGES/messages.po ]; then verb="$(UPDATE)"; else verb=init; fi; \

@@ -28,18 +28,23 @@ from typing import Any, LiteralString
 class Message:
     """A sentence that can be translated: an English template with %(names)s, and the facts that fill it.
 
-    A fact may be a sentence itself.
+    A fact may be a sentence itself. One whose name ends in _bytes is a size, shown as 1.4 GB. Where there is a
+    `plural`, it is the template for every `count` but one.
     """
 
     template: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    plural: str = ""
 
     def __str__(self) -> str:
-        return self.template % self.facts if self.facts else self.template
+        template = self.plural if self.plural and self.facts["count"] != 1 else self.template
+        facts = {name: size_in_words(fact) if name.endswith("_bytes") else fact for name, fact in self.facts.items()}
+        return template % facts if facts else template
 
     def to_json(self) -> dict[str, Any]:
         facts = {name: fact.to_json() if isinstance(fact, Message) else fact for name, fact in self.facts.items()}
-        return {"template": self.template, "facts": facts}
+        said: dict[str, Any] = {"template": self.template, "facts": facts}
+        return said | {"plural": self.plural} if self.plural else said
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
@@ -47,13 +52,28 @@ class Message:
             name: cls.from_json(fact) if isinstance(fact, Mapping) and "template" in fact else fact
             for name, fact in data["facts"].items()
         }
-        return cls(str(data["template"]), facts)
+        return cls(str(data["template"]), facts, str(data.get("plural", "")))
 
 
 def say(template: LiteralString, **facts: object) -> Message:
     """Make a sentence. The catalogue of translations is collected from the calls of this function."""
     return Message(template, facts)
 
+
+def say_count(one: LiteralString, many: LiteralString, *, count: int, **facts: object) -> Message:
+    """Make a sentence about `count` things, in the singular and in the plural."""
+    return Message(one, {"count": count, **facts}, many)
+
+
+def size_in_words(size: int) -> str:
+    """1.4 GB: decimal units, as disks are sold; one figure behind the point where it says something."""
+    amount, unit = float(size), 0
+    while amount >= 999.5 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}" if unit > 1 and amount < 9.95 else f"{amount:.0f} {_UNITS[unit]}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 NOTHING_CHANGED = say("Nothing was changed.")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, has_request_context, request
-from flask_babel import Babel, get_locale, gettext
+from flask_babel import Babel, get_domain, get_locale, gettext
 
 from storage.errors import Message, say
 from storage.settings import Settings
+from webapp.formats import size_text
 from webapp.states import STATES
 
 LANGUAGES = {"en": "English", "zh_Hans": "中文"}
@@ -63,7 +64,13 @@ def translated(message: Message | Mapping[str, Any] | str | None) -> str:
     if not message.template:
         return ""
     facts = {name: _fact(name, fact) for name, fact in message.facts.items()}
-    template: str = gettext(message.template)
+    template: str
+    if message.plural:
+        # flask_babel's ngettext fills the sentence by itself, and knows only the number.
+        translations = get_domain().get_translations()
+        template = translations.ungettext(message.template, message.plural, message.facts["count"])
+    else:
+        template = gettext(message.template)
     return template % facts if facts else template
 
 
@@ -81,9 +88,11 @@ def who(name: str) -> str:
 
 
 def _fact(name: str, fact: object) -> object:
-    """A fact as it is, unless it is a sentence itself, or a state, which has a word of its own in each language."""
+    """A fact as it is, unless it is a sentence itself, a size, or a state, which has a word in each language."""
     if isinstance(fact, Message):
         return translated(fact)
+    if name.endswith("_bytes") and isinstance(fact, int):
+        return size_text(fact)
     if name in ("state", "next") and fact in STATES and language() != "en":
         return gettext(STATES[str(fact)].word.template)
     return fact

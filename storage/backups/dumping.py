@@ -23,7 +23,7 @@ from storage.backups.monitor import Copying, Monitor
 from storage.backups.progress import TakeProgress
 from storage.backups.record import BackupRecord, SourceFacts, TableFacts
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Conflict, StorageError, say
+from storage.errors import Conflict, StorageError, say, say_count, size_in_words
 from storage.jobs.context import JobContext
 from storage.postgres import commands
 from storage.postgres.connection import connect, write_pass_file
@@ -86,7 +86,7 @@ class Dump:
         free = preflight.check_space(request.archives, needed)
         context.log(
             f"server {source.server_version}, {self.installation.program('pg_dump').name} {self.installation.version}; "
-            f"{free // 1_000_000} MB free, about {needed // 1_000_000} MB needed"
+            f"{size_in_words(free)} free, about {size_in_words(needed)} needed"
         )
         without = self._left_out(tables)
         snapshot = patiently(session, lambda: self._unlocked(lambda: self._hold(tables)), watch=watch)
@@ -94,7 +94,9 @@ class Dump:
         self.progress = TakeProgress(
             tables, without=without, digests=request.profile.digests, expected_bytes=request.last_size
         )
-        context.step("dump", say("Dump %(count)s tables", count=len(tables) - len(without)))
+        context.step(
+            "dump", say_count("Dump %(count)s table", "Dump %(count)s tables", count=len(tables) - len(without))
+        )
         with Pending(session, lambda: self._count(tables, without)) as counting:
             compression, size, sha256 = self._run_dump(snapshot, tables, without)
             context.step("count")

@@ -11,7 +11,7 @@ import psycopg
 
 from storage.backups.manifest import Table
 from storage.backups.record import SourceFacts
-from storage.errors import Denied, StorageError, Unavailable, say
+from storage.errors import Denied, StorageError, Unavailable, say, say_count
 from storage.postgres.programs import Installation, for_dump
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -60,10 +60,11 @@ def check_rights(tables: Sequence[Table], *, role: str) -> None:
     unreadable = [table.full_name for table in tables if not table.readable]
     if unreadable:
         raise Denied(
-            say(
+            say_count(
+                "%(role)s may not read %(count)s table, %(table)s.",
                 "%(role)s may not read %(count)s tables, for example %(table)s.",
-                role=role,
                 count=len(unreadable),
+                role=role,
                 table=unreadable[0],
             ),
             advice=say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=_quoted(role)),
@@ -100,10 +101,10 @@ def check_space(folder: Path, needed: int) -> int:
 def disk_full(folder: Path, *, free: int, needed: int) -> StorageError:
     return Unavailable(
         say(
-            "The disk of %(folder)s is full: about %(needed)s MB are needed, %(free)s MB are free.",
+            "The disk of %(folder)s is full: about %(needed_bytes)s are needed, %(free_bytes)s are free.",
             folder=str(folder),
-            needed=-(-needed // 1_000_000),
-            free=free // 1_000_000,
+            needed_bytes=needed,
+            free_bytes=free,
         ),
         advice=say("Make room, or point BACKUP_STORAGE_PATH at a larger disk."),
     )

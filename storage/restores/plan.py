@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.backups.record import BackupRecord
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Conflict, Message, StorageError, say
+from storage.errors import Conflict, Message, StorageError, say, say_count
 from storage.postgres.archive import Archive
 from storage.postgres.programs import Installation, for_restore
 from storage.restores import names
@@ -332,21 +332,21 @@ class _Deciding:
     def _space(self) -> int:
         size = self.backup.source.size or sum(table.bytes for table in self.backup.tables.values()) * 2
         needed, free = int(size * _SPACE_FACTOR), self.facts.free_bytes
-        shown = {"needed": _megabytes(needed)}
+        shown = {"needed_bytes": needed}
         if free is None:
-            message = say("About %(needed)s MB are needed; how much is free on the server is not known.", **shown)
+            message = say("About %(needed_bytes)s are needed; how much is free on the server is not known.", **shown)
             self._note("space", Light.GOOD if needed < 1 << 30 else Light.WARNING, message)
         elif free < needed:
             self._bad(
                 "space",
-                say("About %(needed)s MB are needed on the server, %(free)s MB are free.",
-                    free=_megabytes(free), **shown),
+                say("About %(needed_bytes)s are needed on the server, %(free_bytes)s are free.",
+                    free_bytes=free, **shown),
                 say("Make room on the server's disk."),
             )  # fmt: skip
         else:
             self._good(
-                "space", say("%(free)s MB free on the server, about %(needed)s MB needed.",
-                             free=_megabytes(free), **shown),
+                "space", say("%(free_bytes)s free on the server, about %(needed_bytes)s needed.",
+                             free_bytes=free, **shown),
             )  # fmt: skip
         return needed
 
@@ -460,7 +460,7 @@ class _Deciding:
                     name=_quoted(others[0]), role=_quoted(facts.role)),
             )  # fmt: skip
         else:
-            self._good("roles", say("All %(count)s roles are there; owners and grants are kept.", count=len(wanted)))
+            self._good("roles", _roles_are_there(len(wanted)))
         return no_owner, no_privileges
 
     def _locale(self) -> tuple[str, str, str, str]:
@@ -489,8 +489,9 @@ class _Deciding:
         if target.prepared:
             self._bad(
                 "prepared",
-                say("%(count)s prepared transactions of %(name)s are open; it cannot be renamed meanwhile.",
-                    count=target.prepared, name=name),
+                say_count("%(count)s prepared transaction of %(name)s is open; it cannot be renamed meanwhile.",
+                          "%(count)s prepared transactions of %(name)s are open; it cannot be renamed meanwhile.",
+                          count=target.prepared, name=name),
                 say("End them with COMMIT PREPARED or ROLLBACK PREPARED; pg_prepared_xacts lists them."),
             )  # fmt: skip
         if target.slots:
@@ -513,11 +514,26 @@ class _Deciding:
             self._note(
                 "sessions",
                 Light.WARNING,
-                say("%(count)s sessions use %(name)s now. They are ended at the swap.", count=count, name=name),
+                say_count(
+                    "%(count)s session uses %(name)s now. It is ended at the swap.",
+                    "%(count)s sessions use %(name)s now. They are ended at the swap.",
+                    count=count,
+                    name=name,
+                ),
                 say("New connections wait for under a second while the names are swapped."),
             )
         else:
             self._good("sessions", say("Nobody is connected to %(name)s.", name=name))
+
+
+def _roles_are_there(count: int) -> Message:
+    if count == 0:
+        return say("No roles are needed; owners and grants are kept.")
+    return say_count(
+        "%(count)s role is there; owners and grants are kept.",
+        "All %(count)s roles are there; owners and grants are kept.",
+        count=count,
+    )
 
 
 _ALWAYS = ("pg_database_owner", "")
@@ -562,7 +578,3 @@ def _quoted(name: str) -> str:
 
 def _short(version: str) -> str:
     return version.split(" ")[0]
-
-
-def _megabytes(size: int) -> int:
-    return -(-size // 1_000_000)

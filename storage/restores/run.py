@@ -19,7 +19,7 @@ from storage.backups.verify import file_sha256
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Damaged, JobCancelled, StorageError, say
+from storage.errors import Damaged, JobCancelled, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.store import INTERRUPTED
@@ -210,7 +210,14 @@ class _Run:
             context,
         )
         crashpoint("restore:loaded")
-        context.step("compare", say("Compare %(count)s tables with the backup", count=len(backup.tables)))
+        context.step(
+            "compare",
+            say_count(
+                "Compare %(count)s table with the backup",
+                "Compare %(count)s tables with the backup",
+                count=len(backup.tables),
+            ),
+        )
 
         def watch() -> None:
             context.checkpoint()

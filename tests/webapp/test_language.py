@@ -39,7 +39,14 @@ def chinese() -> Catalog:
 def extracted(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """What `make translations` collects from the code as it is now."""
     pot = tmp_path_factory.mktemp("catalogue") / "messages.pot"
-    command = ["extract", "--mapping=babel.cfg", "--keyword=say:1", "--no-location", "--sort-output"]
+    command = [
+        "extract",
+        "--mapping=babel.cfg",
+        "--keyword=say:1",
+        "--keyword=say_count:1,2",
+        "--no-location",
+        "--sort-output",
+    ]
     subprocess.run(
         [sys.executable, "-m", "babel.messages.frontend", "-q", *command, f"--output={pot}", *FOLDERS],
         cwd=ROOT,

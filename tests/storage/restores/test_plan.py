@@ -117,7 +117,7 @@ def test_a_plan_that_is_blocked_refuses_with_what_to_do() -> None:
         ("target", Light.BAD, "standby", {"in_recovery": True}),
         ("rights", Light.BAD, 'GRANT "app" TO "haven"', {"superuser": False, "t": {"may_own": False}}),
         ("rights", Light.GOOD, "may create", {"superuser": False}),
-        ("space", Light.BAD, "1 MB are free", {"free_bytes": 10**6}),
+        ("space", Light.BAD, "1.0 MB are free", {"free_bytes": 10**6}),
         ("space", Light.GOOD, "not known", {"free_bytes": None}),
         ("versions", Light.BAD, "tools install 16", {"programs": (15,)}),
         ("versions", Light.BAD, "tools install 16", {"programs": (17,)}),
