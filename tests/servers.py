@@ -24,7 +24,13 @@ from storage.postgres.connection import Connection, connect
 from storage.postgres.programs import Installation
 
 MAJORS = (14, 15, 16, 17, 18)
-FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}
+FOR_TESTS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "32MB",
+    "max_prepared_transactions": "5",
+}
 
 _numbers = itertools.count(1)
 
