@@ -27,3 +27,11 @@ def from_text(text: str | None) -> datetime | None:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment.astimezone(UTC)
+
+
+def from_required_text(text: str | None) -> datetime:
+    """The same for a time that has to be there; raises ValueError when it is not."""
+    moment = from_text(text)
+    if moment is None:
+        raise ValueError("a time is missing")
+    return moment

@@ -19,7 +19,6 @@ from psycopg import sql
 
 from storage.backups import fingerprint, manifest, preflight
 from storage.backups.manifest import Table
-from storage.backups.monitor import Copying, Monitor
 from storage.backups.progress import TakeProgress
 from storage.backups.record import BackupRecord, SourceFacts, TableFacts
 from storage.databases.profile import DatabaseProfile
@@ -27,6 +26,7 @@ from storage.errors import Conflict, StorageError, say, say_count, size_in_words
 from storage.jobs.context import JobContext
 from storage.postgres import commands
 from storage.postgres.connection import connect, write_pass_file
+from storage.postgres.copying import Copying, CopyMonitor
 from storage.postgres.process import run_program
 from storage.postgres.programs import Installation, newest_readable_format
 from storage.postgres.snapshot import Session, export
@@ -189,7 +189,7 @@ class Dump:
         environment = self._connection.environment(
             write_pass_file(self._request.folder, self._connection), application=self._request.application
         )
-        hasher, size, lines, copied = hashlib.sha256(), 0, 0, (0, 0)
+        hasher, size, lines, copied = hashlib.sha256(), 0, 0, ("", 0)
         watchdog = Watchdog(self._request.settings.stall_seconds)
         names = {f"{table.schema}.{table.name}" for table in tables}
 
@@ -204,8 +204,8 @@ class Dump:
 
         def note(copying: Copying) -> None:
             nonlocal copied
-            copied = (copying.oid, copying.bytes)
-            self.progress.copied(copying.oid, copying.rows)
+            copied = (copying.table, copying.bytes)
+            self.progress.copied(copying.table, copying.rows)
 
         def watch() -> None:
             self._context.checkpoint()
@@ -214,7 +214,7 @@ class Dump:
 
         with (
             self.archive.open("xb", buffering=0) as file,
-            Monitor(self._connection, application=self._request.application, on_copying=note),
+            CopyMonitor(self._connection, application=self._request.application, on_copying=note),
         ):
 
             def on_output(chunk: bytes) -> None:

@@ -31,7 +31,6 @@ class TakeProgress:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tables = {table.full_name: table for table in tables if table.full_name not in without}
-        self._names = {table.oid: name for name, table in self._tables.items()}
         self._rows = {name: table.rows_about for name, table in self._tables.items()}
         self._dump_total = sum(self._weight(name) for name in self._tables) or 1
         self._count_share = _COUNT_WITH_DIGESTS if digests else _COUNT_ALONE
@@ -56,10 +55,10 @@ class TakeProgress:
             self._current, self._current_rows = full_name, 0
             self._number += 1
 
-    def copied(self, oid: int, rows: int) -> None:
+    def copied(self, full_name: str, rows: int) -> None:
         """pg_stat_progress_copy: rows of a table that the server has sent so far."""
         with self._lock:
-            if self._names.get(oid) == self._current:
+            if full_name == self._current:
                 self._current_rows = max(self._current_rows, rows)
 
     def written(self, size: int) -> None:

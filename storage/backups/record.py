@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from storage.clock import from_text, to_text
+from storage.clock import from_required_text, from_text, to_text
 from storage.errors import Conflict, InvalidRecord, say
 
 
@@ -77,7 +77,7 @@ class Verification:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verification:
-        return cls(at=_time(data["at"]), good=data["good"], seconds=data["seconds"], reason=data["reason"])
+        return cls(at=from_required_text(data["at"]), good=data["good"], seconds=data["seconds"], reason=data["reason"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +214,7 @@ class BackupRecord:
                     no_logs=data["no_logs"],
                     taken_by=data["taken_by"],
                     job_id=data["job_id"],
-                    started_at=_time(data["started_at"]),
+                    started_at=from_required_text(data["started_at"]),
                     ended_at=from_text(data["ended_at"]),
                     program=data["program"],
                     compression=data["compression"],
@@ -228,10 +228,3 @@ class BackupRecord:
                 )
             case newer:
                 raise InvalidRecord(say("The backup's format %(format)s is newer than this program.", format=newer))
-
-
-def _time(text: str) -> datetime:
-    moment = from_text(text)
-    if moment is None:
-        raise ValueError("a time is missing")
-    return moment

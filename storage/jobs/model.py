@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from storage.clock import from_text, to_text
+from storage.clock import from_required_text, from_text, to_text
 from storage.errors import InvalidRecord, Message, say
 
 
@@ -149,7 +149,7 @@ class Job:
                     database=data["database"],
                     parameters=data["parameters"],
                     requested_by=data["requested_by"],
-                    requested_at=_time(data["requested_at"]),
+                    requested_at=from_required_text(data["requested_at"]),
                     started_at=from_text(data["started_at"]),
                     ended_at=from_text(data["ended_at"]),
                     state=JobState(data["state"]),
@@ -161,10 +161,3 @@ class Job:
                 )
             case newer:
                 raise InvalidRecord(say("The job's format %(format)s is newer than this program.", format=newer))
-
-
-def _time(text: str) -> datetime:
-    moment = from_text(text)
-    if moment is None:
-        raise ValueError("a time is missing")
-    return moment

@@ -17,11 +17,11 @@ from storage.jobs.context import JobContext
 from storage.postgres import restoring
 from storage.postgres.archive import Archive
 from storage.postgres.connection import Connection, connect, write_pass_file
+from storage.postgres.copying import Copying, CopyMonitor
 from storage.postgres.process import run_program
 from storage.postgres.programs import Installation
 from storage.postgres.watchdog import Watchdog, patiently
 from storage.restores import facts, generated
-from storage.restores.monitor import LoadMonitor
 from storage.restores.progress import RestoreProgress
 
 _KEPT_LINES = 60
@@ -48,7 +48,11 @@ class LoadRequest:
 def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -> None:
     """Load everything. Raises what `restoring.explain` makes of pg_restore's errors."""
     called = generated.functions_called(request.archive.entries)
-    with LoadMonitor(request.connection, application=request.application, on_copying=progress.copying) as monitor:
+
+    def note(copying: Copying) -> None:
+        progress.copying(copying.table, copying.rows)
+
+    with CopyMonitor(request.connection, application=request.application, on_copying=note) as monitor:
         loading = _Loading(request, progress, context, monitor)
         try:
             if called:
@@ -68,7 +72,7 @@ def _has_cores_left(request: LoadRequest) -> bool:
 
 class _Loading:
     def __init__(
-        self, request: LoadRequest, progress: RestoreProgress, context: JobContext, monitor: LoadMonitor
+        self, request: LoadRequest, progress: RestoreProgress, context: JobContext, monitor: CopyMonitor
     ) -> None:
         self._request, self._progress, self._context, self._monitor = request, progress, context, monitor
         self._watchdog = Watchdog(request.stall_seconds)

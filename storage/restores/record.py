@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from storage.clock import from_text, to_text
+from storage.clock import from_required_text, from_text, to_text
 from storage.errors import InvalidRecord, say
 from storage.restores.request import Mode
 
@@ -105,9 +105,6 @@ class RestoreRecord:
     def from_json(cls, data: Mapping[str, Any]) -> RestoreRecord:
         match data["format"]:
             case 1:
-                started_at = from_text(data["started_at"])
-                if started_at is None:
-                    raise ValueError("started_at is missing")
                 return cls(
                     restore_id=data["id"],
                     backup_id=data["backup_id"],
@@ -120,7 +117,7 @@ class RestoreRecord:
                     target_oid=data["target_oid"],
                     target_allowed=data["target_allowed"],
                     kept_as=data["kept_as"],
-                    started_at=started_at,
+                    started_at=from_required_text(data["started_at"]),
                     ended_at=from_text(data["ended_at"]),
                     job_id=data["job_id"],
                     by=data["by"],

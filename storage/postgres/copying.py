@@ -1,10 +1,11 @@
-"""Watching a load from the server's side, on a connection of its own in a thread of the job."""
+"""Watching rows come and go from the server's side: pg_stat_progress_copy, asked on a connection of its own."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import psycopg
 
@@ -15,17 +16,31 @@ from storage.postgres.snapshot import Session, hang_up
 LOOK_EVERY = 0.4
 
 
-class LoadMonitor:
-    """Looks every 0.4 s as long as the block lasts. `answers` grows as long as the server answers: it is alive."""
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """One COPY that is running now."""
 
-    def __init__(self, connection: Connection, *, application: str, on_copying: Callable[[str, int], None]) -> None:
+    table: str
+    """schema.table"""
+    bytes: int
+    rows: int
+
+
+class CopyMonitor:
+    """Looks every 0.4 s at the COPYs of one of our jobs, as long as the block lasts.
+
+    Progress is a courtesy: a connection that is lost or refused is tried again, and never ends the job.
+    """
+
+    def __init__(self, connection: Connection, *, application: str, on_copying: Callable[[Copying], None]) -> None:
         self._connection, self._application, self._on_copying = connection, application, on_copying
         self._ended = threading.Event()
         self._session: Session | None = None
         self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
         self.answers = 0
+        """Grows as long as the server answers: evidence that it is alive."""
 
-    def __enter__(self) -> LoadMonitor:
+    def __enter__(self) -> CopyMonitor:
         self._thread.start()
         return self
 
@@ -37,7 +52,6 @@ class LoadMonitor:
             self._thread.join(1)
 
     def _work(self) -> None:
-        # A connection that is lost or refused is tried again: the load goes on, and its progress with it.
         while not self._ended.wait(LOOK_EVERY):
             with (
                 suppress(StorageError, psycopg.Error),
@@ -48,14 +62,14 @@ class LoadMonitor:
 
     def _look(self, session: Session) -> None:
         while not self._ended.wait(LOOK_EVERY):
-            for table, rows in session.execute(_QUERY):
-                self._on_copying(table, rows)
+            for table, size, rows in session.execute(_QUERY, (self._application,)):
+                self._on_copying(Copying(table, size, rows))
             self.answers += 1
 
 
 _QUERY = """
-SELECT n.nspname::text || '.' || c.relname::text, p.tuples_processed
-FROM pg_catalog.pg_stat_progress_copy p JOIN pg_catalog.pg_class c ON c.oid = p.relid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE p.datname = current_database() AND p.command = 'COPY FROM'
+SELECT n.nspname::text || '.' || c.relname::text, p.bytes_processed, p.tuples_processed
+FROM pg_catalog.pg_stat_progress_copy p JOIN pg_catalog.pg_stat_activity a USING (pid)
+JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.datname = current_database() AND a.application_name = %s
 """
