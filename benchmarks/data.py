@@ -46,13 +46,20 @@ def _multiply(session: object, rows: int) -> None:
         )
     ]
     [present] = execute("SELECT count(*) FROM message_request").fetchone()
+    # What differs from request to request in a real log: times to the microsecond, sizes, prices, sessions of a few
+    # requests, the times in the chain. Copies of equal rows would compress as no real log does.
     changed = {
-        "created_at": "r.created_at - n * interval '37 seconds'",
+        "created_at": "r.created_at - n * interval '37 seconds' - random() * interval '1 second'",
+        "updated_at": "r.updated_at - n * interval '37 seconds' + random() * interval '1 second'",
         "session_id": "'sess_' || md5(r.session_id || n::text)",
-        "input_tokens": "r.input_tokens + (hashint4(r.id + n) & 1023)",
-        "output_tokens": "r.output_tokens + (hashint4(r.id * 7 + n) & 511)",
-        "duration_ms": "r.duration_ms + (hashint4(r.id * 3 + n) & 4095)",
-        "cost_usd": "r.cost_usd + (hashint4(r.id * 5 + n) & 65535) / 1e9",
+        "input_tokens": "(exp(random() * 10))::int",
+        "output_tokens": "(exp(random() * 8))::int",
+        "cache_read_input_tokens": "(exp(random() * 11))::int",
+        "duration_ms": "(exp(6 + random() * 5))::int",
+        "ttfb_ms": "(exp(4 + random() * 4))::int",
+        "cost_usd": "(random() ^ 3)::numeric(21, 15)",
+        "provider_chain": "CASE WHEN r.provider_chain IS NULL THEN NULL ELSE jsonb_set(r.provider_chain,"
+        " '{0,timestamp}', to_jsonb(1763000000000 + (random() * 4e9)::bigint)) END",
     }
     # As an application's own growth would leave it: the indexes are built once, over everything.
     indexes = execute(

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ from psycopg import sql
 from storage.backups import fingerprint, manifest, preflight
 from storage.backups.manifest import Table
 from storage.backups.progress import TakeProgress
+from storage.backups.reading_back import ReadBack
 from storage.backups.record import BackupRecord, SourceFacts, TableFacts
 from storage.databases.profile import DatabaseProfile
 from storage.errors import Conflict, StorageError, say, say_count, size_in_words
@@ -58,19 +59,29 @@ class DumpRequest:
 
 
 class Dump:
-    """One dump and its manifest. `archive`, `installation` and `progress` are there once it has run."""
+    """One dump and its manifest. `progress` and `reading` are there once it runs; reading back ends with the block."""
 
-    installation: Installation
     progress: TakeProgress
+    reading: ReadBack
+    _installation: Installation
+    _session: Session
 
-    def __init__(self, request: DumpRequest, context: JobContext, session: Session) -> None:
-        self._request, self._context, self._session = request, context, session
+    def __init__(self, request: DumpRequest, context: JobContext) -> None:
+        self._request, self._context = request, context
         self._connection = request.profile.connection
+        self._opened = ExitStack()
         self.archive = request.folder / "archive.dump"
 
-    def make(self, record: BackupRecord) -> BackupRecord:
+    def __enter__(self) -> Dump:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def make(self, record: BackupRecord, session: Session) -> BackupRecord:
         """Dump and count; returns the record with everything that was found. `session` is at its moment."""
-        context, session, request = self._context, self._session, self._request
+        self._session = session
+        context, request = self._context, self._request
         watchdog = Watchdog(request.settings.stall_seconds)
 
         def watch() -> None:
@@ -78,14 +89,14 @@ class Dump:
             watchdog.look("waiting for the server")
 
         source, tables = patiently(session, lambda: self._unlocked(self._look), watch=watch)
-        self.installation = preflight.choose_program(request.installations, source.server_major)
+        self._installation = preflight.choose_program(request.installations, source.server_major)
         preflight.check_rights(tables, role=self._connection.user)
         needed = preflight.space_needed(
             database_size=source.size, last_archive=request.last_size, reserve=request.settings.space_reserve
         )
         free = preflight.check_space(request.archives, needed)
         context.log(
-            f"server {source.server_version}, {self.installation.program('pg_dump').name} {self.installation.version}; "
+            f"server {source.server_version}, pg_dump {self._installation.version}; "
             f"{size_in_words(free)} free, about {size_in_words(needed)} needed"
         )
         without = self._left_out(tables)
@@ -105,9 +116,9 @@ class Dump:
         return record.with_(
             bytes=size,
             sha256=sha256,
-            program=f"pg_dump {self.installation.version}",
+            program=f"pg_dump {self._installation.version}",
             compression=compression,
-            archive_format=newest_readable_format(self.installation.major),
+            archive_format=newest_readable_format(self._installation.major),
             snapshot=snapshot,
             source=source,
             schema_fingerprint=schema,
@@ -178,9 +189,9 @@ class Dump:
         return schema, facts
 
     def _run_dump(self, snapshot: str, tables: Sequence[Table], without: Collection[str]) -> tuple[str, int, str]:
-        compression = commands.compression_for(self.installation.major, zstd=self.installation.zstd)
+        compression = commands.compression_for(self._installation.major, zstd=self._installation.zstd)
         command = commands.dump_command(
-            self.installation.program("pg_dump"),
+            self._installation.program("pg_dump"),
             compression=compression,
             snapshot=snapshot,
             lock_wait_seconds=self._request.settings.lock_wait_seconds,
@@ -216,6 +227,7 @@ class Dump:
             self.archive.open("xb", buffering=0) as file,
             CopyMonitor(self._connection, application=self._request.application, on_copying=note),
         ):
+            self.reading = self._opened.enter_context(ReadBack(self.archive, self._installation))
 
             def on_output(chunk: bytes) -> None:
                 nonlocal size
@@ -226,12 +238,13 @@ class Dump:
 
             run_program(
                 command,
-                environment={**environment, **self.installation.environment()},
+                environment={**environment, **self._installation.environment()},
                 on_line=on_line,
                 on_output=on_output,
                 watch=watch,
             )
             os.fsync(file.fileno())
+        self.reading.written(size)
         self.progress.dump_ended()
         return compression, size, hasher.hexdigest()
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from storage.backups.catalog import Catalog, archive_name, publish
 from storage.backups.dump_errors import named
 from storage.backups.dumping import Dump, DumpRequest
-from storage.backups.record import BackupRecord, BackupState
-from storage.backups.verify import verify_archive
+from storage.backups.record import BackupRecord, BackupState, Verification
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.errors import Damaged, JobCancelled, StorageError, say
@@ -110,10 +109,10 @@ class Taker:
         with (
             self.staging.work(context.job.job_id) as folder,
             named(self.catalog.archives, role=profile.connection.user),
+            Dump(self._request(record, profile, application, folder), context) as dump,
         ):
             with read_only_moment(profile.connection, application=application) as session:
-                dump = Dump(self._request(record, profile, application, folder), context, session)
-                record = dump.make(record)
+                record = dump.make(record, session)
             record = self._read_back(context, record, dump)
             context.step("publish")
             return self._publish(record, dump.archive)
@@ -133,20 +132,18 @@ class Taker:
 
     def _read_back(self, context: JobContext, record: BackupRecord, dump: Dump) -> BackupRecord:
         context.step("verify")
+        started = time.monotonic()
 
         def watch() -> None:
             context.checkpoint()
+            dump.progress.read_back(dump.reading.read / max(record.bytes, 1))
             context.report(dump.progress.value("verify"))
 
-        verification = verify_archive(
-            dump.archive,
-            sha256=record.sha256,
-            size=record.bytes,
-            installation=dump.installation,
-            clock=self.clock,
-            watch=watch,
-            on_bytes=lambda done: dump.progress.read_back(done / max(record.bytes, 1)),
-        )
+        found, reason = dump.reading.result(watch)
+        if found != record.sha256:
+            reason = f"the file's SHA-256 is {found}, {record.sha256} was written"
+        seconds = round(time.monotonic() - started, 3)
+        verification = Verification(at=self.clock(), good=not reason, seconds=seconds, reason=reason)
         if not verification.good:
             raise Damaged(
                 say("The archive could not be read back: %(reason)s", reason=verification.reason),

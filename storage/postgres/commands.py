@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.postgres.quoting import quoted
+
 
 def compression_for(major: int, *, zstd: bool) -> str:
     """The fastest good codec that a pg_dump of this major has: zstd from 16 on where built in, otherwise gzip.
@@ -35,11 +37,11 @@ def dump_command(
     ]
 
 
-def read_through_command(program: Path, archive: Path) -> list[str]:
-    """pg_restore that decodes every byte of an archive and throws the SQL away."""
-    return [str(program), "--file=/dev/null", str(archive)]
+def read_through_command(program: Path, archive: Path | None = None) -> list[str]:
+    """pg_restore that decodes every byte of an archive, or of its standard input, and throws the SQL away."""
+    return [str(program), "--file=/dev/null", *([str(archive)] if archive else [])]
 
 
 def pattern(schema: str, table: str) -> str:
     """A pattern of pg_dump that matches exactly one table: quoted, so that no letter of the name means anything."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table))
+    return ".".join(map(quoted, (schema, table)))

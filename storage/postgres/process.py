@@ -1,7 +1,8 @@
 """Running programs: the one place of pghaven that starts child processes for work.
 
-A child is in a process group of its own, gets SIGKILL from the kernel when we die (Linux), reads no input, and speaks
-English. Its lines are streamed, the last ones kept for the error; whatever ends the wait ends the whole group.
+A child is in a process group of its own, gets SIGKILL from the kernel when we die (Linux), reads no input unless it is
+given some, and speaks English. Its lines are streamed, the last ones kept for the error; whatever ends the wait ends the
+whole group.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class RunProgram(Protocol):
         on_line: OnLine = ...,
         on_output: OnOutput | None = ...,
         watch: Callable[[], None] = ...,
+        stdin: int = ...,
     ) -> None: ...
 
 
@@ -66,6 +68,7 @@ def run_program(
     on_output: OnOutput | None = None,
     watch: Callable[[], None] = lambda: None,
     account: Account | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> None:
     """Run a program to its end. Raises ProgramFailed for every code but 0.
 
@@ -77,7 +80,7 @@ def run_program(
     try:
         process = subprocess.Popen(
             [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environment),
