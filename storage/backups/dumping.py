@@ -202,13 +202,16 @@ class Dump:
         )
         hasher, size, lines, copied = hashlib.sha256(), 0, 0, ("", 0)
         watchdog = Watchdog(self._request.settings.stall_seconds)
-        names = {f"{table.schema}.{table.name}" for table in tables}
+        # pg_dump writes the names without quotes, so that two tables may have the same line; they come one by one.
+        names: dict[str, list[str]] = {}
+        for table in tables:
+            names.setdefault(f"{table.schema}.{table.name}", []).append(table.full_name)
 
         def on_line(line: str) -> None:
             nonlocal lines
             lines += 1
-            if (begins := _TABLE_BEGINS.search(line)) and begins[1] in names:
-                self.progress.table_begins(begins[1])
+            if (begins := _TABLE_BEGINS.search(line)) and (meant := names.get(begins[1])):
+                self.progress.table_begins(meant.pop())
                 self._context.log(line)
             elif "error" in line.lower() or "warning" in line.lower():
                 self._context.log(line)

@@ -14,6 +14,8 @@ import psycopg
 
 from storage.backups import digest
 from storage.backups.record import TableFacts
+from storage.postgres import timeouts
+from storage.postgres.quoting import full_name
 
 Session = psycopg.Connection[tuple[Any, ...]]
 
@@ -32,10 +34,12 @@ class Table:
     """Whether our role may read it, and its schema."""
     rows_hidden: bool
     """Whether row security would hide rows from our role."""
+    computed: bool = False
+    """Whether generated columns call functions of the database, which a load may make anew with another result."""
 
     @property
     def full_name(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return full_name(self.schema, self.name)
 
 
 def read_tables(session: Session) -> tuple[Table, ...]:
@@ -51,8 +55,9 @@ def read_tables(session: Session) -> tuple[Table, ...]:
             rows_about=max(rows_about, 0),
             readable=readable,
             rows_hidden=rows_hidden,
+            computed=computed,
         )
-        for oid, schema, name, columns, size, rows_about, readable, rows_hidden in rows
+        for oid, schema, name, columns, size, rows_about, readable, rows_hidden, computed in rows
     )
 
 
@@ -61,12 +66,15 @@ def prepare(session: Session) -> None:
     for name, value in digest.SESSION.items():
         session.execute("SELECT set_config(%s, %s, false)", (name, value))
     # An idle snapshot is our normal state while the dump runs: the server must not end it for that.
-    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        session.execute("SELECT set_config(%s, '0', false)", (name,))
+    timeouts.lift(session)
 
 
 def count(session: Session, table: Table, *, digests: bool = True) -> TableFacts:
-    """Count one table exactly, in whatever snapshot the session has. The session must be prepared."""
+    """Count one table exactly, in whatever snapshot the session has. The session must be prepared.
+
+    A table with computed values gets its digest in any case: nothing else tells whether a restore made them right.
+    """
+    digests = digests or table.computed
     row = session.execute(digest.query(table.schema, table.name, table.columns, digests=digests)).fetchone()
     assert row is not None
     return TableFacts(rows=row[0], digest=digest.text(row[1]) if digests else None, bytes=table.bytes)
@@ -74,7 +82,9 @@ def count(session: Session, table: Table, *, digests: bool = True) -> TableFacts
 
 def left_out(table: Table, *, digests: bool = True) -> TableFacts:
     """The line of a table of which the archive holds only the structure."""
-    return TableFacts(rows=0, digest=digest.EMPTY if digests else None, bytes=table.bytes, left_out=True)
+    return TableFacts(
+        rows=0, digest=digest.EMPTY if digests or table.computed else None, bytes=table.bytes, left_out=True
+    )
 
 
 def count_all(
@@ -109,6 +119,18 @@ WITH RECURSIVE base AS (
     SELECT base.type, t.typname::text AS name
     FROM base JOIN pg_catalog.pg_type t ON t.oid = base.at
     WHERE base.typtype <> 'd' AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+), computed AS (
+    -- Up to 14 the column depends on the function, from 15 on its expression does.
+    SELECT a.attrelid AS relation
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    JOIN pg_catalog.pg_depend d
+      ON (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid)
+      OR (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum)
+    WHERE a.attgenerated = 's'
+      AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+      -- The catalogue keeps no dependency on what initdb made, so these are functions of the database.
+      AND d.refobjid >= 16384
 )
 SELECT c.oid::bigint, n.nspname::text, c.relname::text,
        (SELECT coalesce(json_agg(json_build_array(a.attname, coalesce(k.name, '')) ORDER BY a.attnum), '[]')
@@ -119,7 +141,8 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
        c.relrowsecurity
        AND NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-       AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+       AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')),
+       c.oid IN (SELECT relation FROM computed)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'

@@ -13,6 +13,7 @@ from storage.backups.manifest import Table
 from storage.backups.record import SourceFacts
 from storage.errors import Denied, StorageError, Unavailable, say, say_count
 from storage.postgres.programs import Installation, for_dump
+from storage.postgres.quoting import quoted
 
 Session = psycopg.Connection[tuple[Any, ...]]
 
@@ -67,7 +68,7 @@ def check_rights(tables: Sequence[Table], *, role: str) -> None:
                 role=role,
                 table=unreadable[0],
             ),
-            advice=say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=_quoted(role)),
+            advice=say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=quoted(role)),
         )
     hidden = [table.full_name for table in tables if table.rows_hidden]
     if hidden:
@@ -79,7 +80,7 @@ def check_rights(tables: Sequence[Table], *, role: str) -> None:
             ),
             advice=say(
                 "As a superuser, on the server: ALTER ROLE %(role)s BYPASSRLS; or GRANT the owner of %(table)s to it.",
-                role=_quoted(role),
+                role=quoted(role),
                 table=hidden[0],
             ),
         )
@@ -108,10 +109,6 @@ def disk_full(folder: Path, *, free: int, needed: int) -> StorageError:
         ),
         advice=say("Make room, or point BACKUP_STORAGE_PATH at a larger disk."),
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 _SOURCE = """

@@ -7,7 +7,7 @@ the environment, where they are not expanded as connection strings, and the pass
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -320,7 +320,10 @@ def _diagnose(connection: Connection, words: str) -> tuple[str, Message, Message
     )
 
 
-def describe(error: psycopg.Error, *, doing: Message) -> StorageError:
+SEE_THE_WORDS = say("Look at what PostgreSQL says below and whether the server runs, then start again.")
+
+
+def describe(error: psycopg.Error, *, doing: Message, advice: Message = SEE_THE_WORDS) -> StorageError:
     """A refusal from an SQL error: what we were doing, and the server's words with its detail and hint."""
     diagnosis = error.diag
     words = "\n".join(
@@ -328,9 +331,4 @@ def describe(error: psycopg.Error, *, doing: Message) -> StorageError:
         for part in (diagnosis.message_primary or str(error), diagnosis.message_detail, diagnosis.message_hint)
         if part
     )
-    return StorageError(doing, words=words)
-
-
-def quoted(settings: Mapping[str, str]) -> str:
-    """PGOPTIONS for our own settings: names and values without spaces or backslashes."""
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return StorageError(doing, advice=advice, words=words)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 
-from storage.errors import StorageError
+from storage.errors import Unreachable
 from storage.postgres.connection import Connection, connect
+from storage.postgres.quoting import full_name
 from storage.postgres.snapshot import Session, hang_up
 
 LOOK_EVERY = 0.4
@@ -53,22 +53,25 @@ class CopyMonitor:
 
     def _work(self) -> None:
         while not self._ended.wait(LOOK_EVERY):
-            with (
-                suppress(StorageError, psycopg.Error),
-                connect(self._connection, application=f"{self._application} monitor") as session,
-            ):
-                self._session = session
-                self._look(session)
+            try:
+                with connect(self._connection, application=f"{self._application} monitor") as session:
+                    self._session = session
+                    self._look(session)
+            except Unreachable as refused:
+                # A server that refuses us in its own words, because it is full for example, is alive.
+                self.answers += refused.kind not in ("name", "refused", "silent")
+            except psycopg.Error:
+                continue
 
     def _look(self, session: Session) -> None:
         while not self._ended.wait(LOOK_EVERY):
-            for table, size, rows in session.execute(_QUERY, (self._application,)):
-                self._on_copying(Copying(table, size, rows))
+            for schema, table, size, rows in session.execute(_QUERY, (self._application,)):
+                self._on_copying(Copying(full_name(schema, table), size, rows))
             self.answers += 1
 
 
 _QUERY = """
-SELECT n.nspname::text || '.' || c.relname::text, p.bytes_processed, p.tuples_processed
+SELECT n.nspname::text, c.relname::text, p.bytes_processed, p.tuples_processed
 FROM pg_catalog.pg_stat_progress_copy p JOIN pg_catalog.pg_stat_activity a USING (pid)
 JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE p.datname = current_database() AND a.application_name = %s

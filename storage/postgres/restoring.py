@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storage.errors import Damaged, Denied, Message, ProgramFailed, StorageError, Unavailable, say
-from storage.postgres.connection import quoted
+from storage.postgres.quoting import quoted
 
 Name = Callable[[re.Match[str], str], StorageError]
 SECTIONS = ("pre-data", "data", "post-data")
@@ -25,7 +25,7 @@ def options(*, workers_for_indexes: bool) -> str:
     """PGOPTIONS for a load. Where every core is taken by a job of pg_restore, the server's own helpers for one index
     only stand in the way of the next: a tenth of the whole time, measured with two jobs on two cores."""
     settings = _SETTINGS if workers_for_indexes else {**_SETTINGS, "max_parallel_maintenance_workers": "0"}
-    return quoted(settings)
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def restore_command(
@@ -102,7 +102,7 @@ def _extension(found: re.Match[str], words: str) -> StorageError:
 def _role(found: re.Match[str], words: str) -> StorageError:
     return Unavailable(
         say("The server does not have the role %(name)s.", name=found[1]),
-        advice=say("Create it there: CREATE ROLE %(name)s;", name='"' + found[1].replace('"', '""') + '"'),
+        advice=say("Create it there: CREATE ROLE %(name)s;", name=quoted(found[1])),
         words=words,
     )
 

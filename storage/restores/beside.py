@@ -18,11 +18,6 @@ def create(session: Session, plan: RestorePlan, name: str) -> int:
     return int(row[0])
 
 
-def drop(session: Session, name: str) -> None:
-    """Remove it with every session in it; nothing happens when it is not there."""
-    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 def create_statement(plan: RestorePlan, name: str) -> sql.Composed:
     """CREATE DATABASE with what cannot be changed afterwards; the rest is carried over before the swap."""
     options: list[sql.Composable] = [sql.SQL("TEMPLATE template0")]

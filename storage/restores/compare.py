@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 
 from storage.backups import fingerprint, manifest
 from storage.backups.record import BackupRecord, TableFacts
-from storage.errors import Damaged, Message, StorageError, say
+from storage.errors import Damaged, Message, StorageError, say, say_count
 from storage.postgres.connection import Connection, connect, describe
+from storage.postgres.copying import CopyMonitor
+from storage.postgres.quoting import full_name
 from storage.postgres.snapshot import Session, hang_up
+from storage.postgres.watchdog import Watchdog, patiently
+
+Result = TypeVar("Result")
+
+_PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +44,29 @@ class Comparison:
     differences: tuple[Difference, ...]
     without_statistics: Mapping[str, str]
     """Tables that could not be analysed, and why."""
+    large_objects: tuple[int, int]
+    """How many the backup has, and how many are there; the same number twice where the backup does not say."""
 
     def refuse_differences(self) -> None:
-        """Raise Damaged naming the first table that is not equal."""
-        if not self.differences:
-            return
-        first = self.differences[0]
-        raise Damaged(
-            _sentence(first),
-            advice=say("%(count)s of %(tables)s tables are not equal to the backup. The restored copy was dropped.",
-                       count=len(self.differences), tables=self.tables),
-            words="\n".join(str(_sentence(difference)) for difference in self.differences[:50]),
-        )  # fmt: skip
+        """Raise Damaged naming the first table that is not equal, or the large objects."""
+        if self.differences:
+            raise Damaged(
+                _sentence(self.differences[0]),
+                advice=say_count(
+                    "Restore another backup. %(count)s of %(tables)s tables differs; it is named below.",
+                    "Restore another backup. %(count)s of %(tables)s tables differ; they are named below.",
+                    count=len(self.differences),
+                    tables=self.tables,
+                ),
+                words="\n".join(str(_sentence(difference)) for difference in self.differences[:50]),
+            )
+        expected, found = self.large_objects
+        if expected != found:
+            raise Damaged(
+                say("There are %(found)s large objects after the restore; the backup has %(expected)s.",
+                    found=found, expected=expected),
+                advice=say("Restore another backup."),
+            )  # fmt: skip
 
 
 def compare(
@@ -55,24 +75,54 @@ def compare(
     *,
     jobs: int,
     application: str,
+    stall_seconds: float,
     watch: Callable[[], None],
     on_table: Callable[[str], None] = lambda table: None,
 ) -> Comparison:
-    """Count every table as the manifest did, and ANALYZE it; `jobs` tables at a time, the largest first."""
-    digests = any(facts.digest is not None for facts in backup.tables.values())
-    with connect(connection, application=application) as session:
-        manifest.prepare(session)
-        tables = manifest.read_tables(session)
-        same_schema = not backup.schema_fingerprint or fingerprint.read(session) == backup.schema_fingerprint
-    found = _Counting(connection, tables, digests=digests, application=application, on_table=on_table)
-    found.run(jobs, watch)
+    """Count every table as the manifest did, and ANALYZE it; `jobs` tables at a time, the largest first.
+
+    The server sends nothing while it counts a large table: that it is alive is seen on a connection of its own. Raises
+    Stalled when nothing was heard for `stall_seconds`.
+    """
+    watchdog = Watchdog(stall_seconds)
+    with CopyMonitor(connection, application=application, on_copying=lambda copying: None) as monitor:
+        counting = _Counting(connection, backup.tables, application=application, on_table=on_table)
+
+        def look() -> None:
+            watch()
+            watchdog.look((monitor.answers, len(counting.facts)))
+
+        with connect(connection, application=application) as session:
+            tables, schema, large_objects = _patiently(session, lambda: _look(session), watch=look)
+        counting.run(tables, jobs=jobs, watch=look)
+        with connect(connection, application=application) as session:
+            _patiently(session, lambda: counting.analyze_others(session), watch=look)
+    recorded = backup.source.large_objects if backup.source.server_version else large_objects
     return Comparison(
         tables=len(backup.tables),
-        rows=sum(facts.rows for facts in found.facts.values()),
-        same_schema=same_schema,
-        differences=tuple(differences(backup.tables, found.facts)),
-        without_statistics=found.without_statistics,
+        rows=sum(facts.rows for facts in counting.facts.values()),
+        same_schema=not backup.schema_fingerprint or schema == backup.schema_fingerprint,
+        differences=tuple(differences(backup.tables, counting.facts)),
+        without_statistics=counting.without_statistics,
+        large_objects=(recorded, large_objects),
     )
+
+
+def _look(session: Session) -> tuple[tuple[manifest.Table, ...], str, int]:
+    manifest.prepare(session)
+    row = session.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchone()
+    return manifest.read_tables(session), fingerprint.read(session), row[0] if row else 0
+
+
+def _patiently(session: Session, work: Callable[[], Result], *, watch: Callable[[], None]) -> Result:
+    try:
+        return patiently(session, work, watch=watch)
+    except psycopg.Error as error:
+        raise _could_not(error) from error
+
+
+def _could_not(error: psycopg.Error) -> StorageError:
+    return describe(error, doing=say("The restored data could not be compared with the backup."))
 
 
 def differences(expected: Mapping[str, TableFacts], found: Mapping[str, TableFacts]) -> list[Difference]:
@@ -94,46 +144,50 @@ class _Counting:
     def __init__(
         self,
         connection: Connection,
-        tables: tuple[manifest.Table, ...],
+        expected: Mapping[str, TableFacts],
         *,
-        digests: bool,
         application: str,
         on_table: Callable[[str], None],
     ) -> None:
-        self._connection, self._digests, self._application = connection, digests, application
-        self._on_table = on_table
+        self._connection, self._application, self._on_table = connection, application, on_table
+        self._with_digest = {name for name, facts in expected.items() if facts.digest is not None}
         self._waiting: queue.SimpleQueue[manifest.Table] = queue.SimpleQueue()
-        for table in tables:
-            self._waiting.put(table)
         self._sessions: list[Session] = []
-        self._errors: list[StorageError] = []
+        self._errors: list[BaseException] = []
         self._stopped = threading.Event()
         self.facts: dict[str, TableFacts] = {}
         self.without_statistics: dict[str, str] = {}
 
-    def run(self, jobs: int, watch: Callable[[], None]) -> None:
+    def run(self, tables: Iterable[manifest.Table], *, jobs: int, watch: Callable[[], None]) -> None:
+        for table in tables:
+            self._waiting.put(table)
         threads = [threading.Thread(target=self._work, name="comparing", daemon=True) for _ in range(jobs)]
         for thread in threads:
             thread.start()
         try:
             while any(thread.is_alive() for thread in threads):
-                threads[0].join(0.05)
                 for thread in threads:
-                    thread.join(0.02)
+                    thread.join(0.05)
                 watch()
         finally:
-            self._stopped.set()
-            for thread in threads:
-                while thread.is_alive():
-                    for session in list(self._sessions):
-                        hang_up(session)
-                    thread.join(1)
+            self._end(threads)
         if self._errors:
             raise self._errors[0]
-        with connect(self._connection, application=self._application) as session:
-            manifest.prepare(session)
-            for schema, name in session.execute(_OTHERS).fetchall():
-                self._analyze(session, schema, name)
+
+    def analyze_others(self, session: Session) -> None:
+        manifest.prepare(session)
+        for schema, name in session.execute(_OTHERS).fetchall():
+            self._analyze(session, schema, name)
+
+    def _end(self, threads: Sequence[threading.Thread]) -> None:
+        self._stopped.set()
+        # A thread that is still connecting has no session to hang up on; connecting is given up after 10 seconds.
+        ends = time.monotonic() + _PATIENCE
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < ends:
+            for session in list(self._sessions):
+                hang_up(session)
+            for thread in threads:
+                thread.join(0.2)
 
     def _work(self) -> None:
         try:
@@ -141,16 +195,18 @@ class _Counting:
                 self._sessions.append(session)
                 manifest.prepare(session)
                 self._count(session)
-        except StorageError as error:
-            self._fail(error)
         except psycopg.Error as error:
-            self._fail(describe(error, doing=say("The restored data could not be compared with the backup.")))
+            self._fail(_could_not(error))
+        except BaseException as error:  # raised again by the one who waits
+            self._fail(error)
 
     def _count(self, session: Session) -> None:
         while not self._stopped.is_set():
             with suppress(queue.Empty):
                 table = self._waiting.get_nowait()
-                self.facts[table.full_name] = manifest.count(session, table, digests=self._digests)
+                self.facts[table.full_name] = manifest.count(
+                    session, table, digests=table.full_name in self._with_digest
+                )
                 self._analyze(session, table.schema, table.name)
                 self._on_table(table.full_name)
                 continue
@@ -165,10 +221,10 @@ class _Counting:
         except psycopg.Error as error:
             if session.closed or self._stopped.is_set():
                 raise
-            self.without_statistics[f"{schema}.{name}"] = str(error)
+            self.without_statistics[full_name(schema, name)] = str(error)
         session.execute("SELECT set_config('search_path', '', false)")
 
-    def _fail(self, error: StorageError) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._errors.append(error)
         self._stopped.set()
 

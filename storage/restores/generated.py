@@ -19,6 +19,7 @@ from psycopg import sql
 from storage.backups import manifest
 from storage.backups.record import TableFacts
 from storage.postgres.archive import Entry
+from storage.postgres.quoting import full_name
 from storage.postgres.snapshot import Session
 
 _CALLERS = ("TABLE", "DEFAULT", "DOMAIN", "CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "MATERIALIZED VIEW", "VIEW")
@@ -27,8 +28,12 @@ MARK = "pghaven_load"
 """The first name of a search_path that was set here; there is no schema of that name."""
 
 
-def functions_called(entries: Iterable[Entry]) -> frozenset[str]:
-    """schema.name of the archive's own functions that a load may call. Cheap: by their names in the definitions."""
+Function = tuple[str, str]
+"""Schema and name."""
+
+
+def functions_called(entries: Iterable[Entry]) -> frozenset[Function]:
+    """The archive's own functions that a load may call. Cheap: by their names in the definitions."""
     entries = tuple(entries)
     functions = {_function(entry) for entry in entries if entry.kind == "FUNCTION"}
     if not functions:
@@ -38,13 +43,13 @@ def functions_called(entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(functions if called else ())
 
 
-def chunks(entries: Sequence[Entry], called: frozenset[str]) -> Iterator[list[int]]:
+def chunks(entries: Sequence[Entry], called: frozenset[Function]) -> Iterator[list[int]]:
     """The entries of the pre-data section, cut before whatever calls a function that was not amended yet.
 
     Already CREATE TABLE looks into a function that is written in SQL, to inline it.
     """
     chunk: list[int] = []
-    fresh: set[str] = set()
+    fresh: set[Function] = set()
     for entry in entries:
         if entry.section in ("data", "post-data"):
             fresh_calls = False
@@ -60,13 +65,13 @@ def chunks(entries: Sequence[Entry], called: frozenset[str]) -> Iterator[list[in
     yield chunk
 
 
-def _function(entry: Entry) -> str:
-    return f"{entry.schema}.{entry.name.partition('(')[0]}"
+def _function(entry: Entry) -> Function:
+    return entry.schema, entry.name.partition("(")[0]
 
 
-def _calls(text: str, function: str) -> bool:
-    schema, _, name = function.partition(".")
-    return re.search(rf'(?<![\w"])"?{re.escape(schema)}"?\."?{re.escape(name)}"?\(', text) is not None
+def _calls(text: str, function: Function) -> bool:
+    schema, name = (re.escape(part.replace('"', '""')) for part in function)
+    return re.search(rf'(?<![\w"])"?{schema}"?\."?{name}"?\(', text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,9 @@ class Amended:
     """schema.table of tables with a CHECK that calls functions, which may want other tables to be loaded before."""
 
 
-def amend(session: Session, called: frozenset[str]) -> Amended:
+def amend(session: Session, called: frozenset[Function]) -> Amended:
     """Give the functions that are there a search_path: their own schema first, then all others. May be called again."""
-    functions = session.execute(_FUNCTIONS, (sorted(called),)).fetchall()
+    functions = session.execute(_FUNCTIONS, _arrays(called)).fetchall()
     schemas = [name for (name,) in session.execute(_SCHEMAS)]
     amended = 0
     for signature, schema in functions:
@@ -99,14 +104,19 @@ def amend(session: Session, called: frozenset[str]) -> Amended:
         amended += 1
     return Amended(
         functions=amended,
-        tables=frozenset(name for (name,) in session.execute(_TABLES)),
-        checked=frozenset(name for (name,) in session.execute(_CHECKED)),
+        tables=frozenset(full_name(schema, name) for schema, name in session.execute(_TABLES)),
+        checked=frozenset(full_name(schema, name) for schema, name in session.execute(_CHECKED)),
     )
 
 
-def take_back(session: Session, called: frozenset[str]) -> None:
+def _arrays(functions: Iterable[Function]) -> tuple[list[str], list[str]]:
+    pairs = sorted(functions)
+    return [schema for schema, _ in pairs], [name for _, name in pairs]
+
+
+def take_back(session: Session, called: frozenset[Function]) -> None:
     """Leave the functions as they are in the archive."""
-    for (signature,) in session.execute(_AMENDED, (sorted(called), f"search_path={MARK}, %")).fetchall():
+    for (signature,) in session.execute(_AMENDED, (*_arrays(called), f"search_path={MARK}, %")).fetchall():
         session.execute(sql.SQL("ALTER FUNCTION {} RESET search_path").format(sql.SQL(signature)))
 
 
@@ -162,7 +172,8 @@ _FUNCTIONS = """
 SELECT p.oid::pg_catalog.regprocedure::text, n.nspname::text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-WHERE n.nspname || '.' || p.proname = ANY (%s) AND l.lanname NOT IN ('c', 'internal') AND p.prokind = 'f'
+WHERE (n.nspname::text, p.proname::text) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+  AND l.lanname NOT IN ('c', 'internal') AND p.prokind = 'f'
   AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE 'search_path=%%'
                   AND c.setting NOT LIKE 'search_path=pghaven\\_load,%%')
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -173,7 +184,7 @@ ORDER BY 1
 _AMENDED = """
 SELECT p.oid::pg_catalog.regprocedure::text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname || '.' || p.proname = ANY (%s)
+WHERE (n.nspname::text, p.proname::text) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
   AND EXISTS (SELECT FROM unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE %s)
 """
 
@@ -184,7 +195,7 @@ WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE '
 
 # Up to 14 the column depends on the function, from 15 on its expression does.
 _TABLES = """
-SELECT DISTINCT n.nspname::text || '.' || c.relname::text
+SELECT DISTINCT n.nspname::text, c.relname::text
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -197,7 +208,7 @@ WHERE a.attgenerated = 's' AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnam
 """
 
 _CHECKED = """
-SELECT DISTINCT n.nspname::text || '.' || c.relname::text
+SELECT DISTINCT n.nspname::text, c.relname::text
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

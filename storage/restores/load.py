@@ -20,6 +20,7 @@ from storage.postgres.connection import Connection, connect, write_pass_file
 from storage.postgres.copying import Copying, CopyMonitor
 from storage.postgres.process import run_program
 from storage.postgres.programs import Installation
+from storage.postgres.quoting import full_name
 from storage.postgres.watchdog import Watchdog, patiently
 from storage.restores import facts, generated
 from storage.restores.progress import RestoreProgress
@@ -106,7 +107,7 @@ class _Loading:
         )
         run_program(command, environment=self._environment, on_line=self._on_line, watch=self._watch)
 
-    def by_sections(self, called: frozenset[str]) -> None:
+    def by_sections(self, called: frozenset[generated.Function]) -> None:
         """Pre-data, data and post-data by themselves; the functions `called` have a search_path from the first to the
         last, and the tables whose generated columns call them come last and are made again."""
         request = self._request
@@ -121,7 +122,8 @@ class _Loading:
             last = [
                 entry.dump_id
                 for entry in request.archive.entries
-                if entry.kind == "TABLE DATA" and f"{entry.schema}.{entry.name}" in amended.tables | amended.checked
+                if entry.kind == "TABLE DATA"
+                and full_name(entry.schema, entry.name) in amended.tables | amended.checked
             ]
             if last:
                 first = [entry.dump_id for entry in request.archive.entries if entry.dump_id not in last]

@@ -15,6 +15,7 @@ from storage.databases.profile import DatabaseProfile
 from storage.errors import Conflict, Message, StorageError, say, say_count
 from storage.postgres.archive import Archive
 from storage.postgres.programs import Installation, for_restore
+from storage.postgres.quoting import quoted
 from storage.restores import names
 from storage.restores.facts import ServerFacts, Sessions, plain_locale
 from storage.restores.request import Mode, RestoreRequest
@@ -311,7 +312,7 @@ class _Deciding:
 
     def _rights(self) -> None:
         facts, target = self.facts, self.facts.target
-        role = _quoted(facts.role)
+        role = quoted(facts.role)
         if not (facts.superuser or facts.create_databases):
             self._bad(
                 "rights",
@@ -324,7 +325,7 @@ class _Deciding:
                 say("%(name)s belongs to %(owner)s; %(role)s may not rename it.",
                     name=self.request.target, owner=target.owner, role=facts.role),
                 say("On the server, as a superuser: GRANT %(owner)s TO %(role)s;",
-                    owner=_quoted(target.owner), role=role),
+                    owner=quoted(target.owner), role=role),
             )  # fmt: skip
         else:
             self._good("rights", say("%(role)s may create databases.", role=facts.role))
@@ -439,7 +440,7 @@ class _Deciding:
                 "roles",
                 say("Row security policies name roles that the server does not have: %(names)s.",
                     names=", ".join(stuck)),
-                say("Create them: CREATE ROLE %(name)s;", name=_quoted(stuck[0])),
+                say("Create them: CREATE ROLE %(name)s;", name=quoted(stuck[0])),
             )  # fmt: skip
         elif missing:
             self._note(
@@ -447,7 +448,7 @@ class _Deciding:
                 Light.WARNING,
                 say("The server does not have these roles: %(names)s. What belonged to them will belong to %(role)s, "
                     "and what was granted is left out.", names=", ".join(missing), role=facts.role),
-                say("Create them first, to keep owners and grants: CREATE ROLE %(name)s;", name=_quoted(missing[0])),
+                say("Create them first, to keep owners and grants: CREATE ROLE %(name)s;", name=quoted(missing[0])),
             )  # fmt: skip
         elif no_owner:
             others = sorted(owners - facts.acts_as)
@@ -457,7 +458,7 @@ class _Deciding:
                 say("%(role)s may not give things to %(names)s: everything will belong to %(role)s.",
                     role=facts.role, names=", ".join(others)),
                 say("To keep owners, as a superuser: GRANT %(name)s TO %(role)s;",
-                    name=_quoted(others[0]), role=_quoted(facts.role)),
+                    name=quoted(others[0]), role=quoted(facts.role)),
             )  # fmt: skip
         else:
             self._good("roles", _roles_are_there(len(wanted)))
@@ -508,7 +509,7 @@ class _Deciding:
                 "sessions",
                 say("%(role)s may not end the sessions of %(names)s.", role=self.facts.role, names=", ".join(held)),
                 say("On the server, as a superuser: GRANT pg_signal_backend TO %(role)s; or end them there.",
-                    role=_quoted(self.facts.role)),
+                    role=quoted(self.facts.role)),
             )  # fmt: skip
         elif count:
             self._note(
@@ -565,15 +566,11 @@ def _size(change: TableChange) -> int:
 
 def _names(role: str, definition: str) -> bool:
     return (
-        _quoted(role) in definition
+        quoted(role) in definition
         or f" {role};" in definition
         or f" {role} " in definition
         or f" {role}," in definition
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _short(version: str) -> str:

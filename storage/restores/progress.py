@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from storage.backups.record import BackupRecord, TableFacts
 from storage.jobs.model import Progress
 from storage.postgres.archive import Entry
+from storage.postgres.quoting import full_name
 
 _INDEX, _INDEX_ROW, _CHECK, _HASH = 2.0, 25, 0.33, 0.05
 _LEAST = 8192
@@ -34,7 +35,9 @@ class RestoreProgress:
         self._tables = {name: facts for name, facts in backup.tables.items() if not facts.left_out}
         self._archive = backup.bytes
         self._items = {entry.dump_id: _weight(entry, backup.tables) for entry in entries}
-        self._data = {f"{entry.schema}.{entry.name}": entry.dump_id for entry in entries if entry.kind == "TABLE DATA"}
+        self._data = {
+            full_name(entry.schema, entry.name): entry.dump_id for entry in entries if entry.kind == "TABLE DATA"
+        }
         self._names = {dump_id: name for name, dump_id in self._data.items()}
         self._check = {name: max(facts.bytes, _LEAST) * _CHECK for name, facts in self._tables.items()}
         self._total = sum(self._items.values()) + sum(self._check.values()) + self._archive * _HASH or 1.0
@@ -138,13 +141,13 @@ def table_of(entry: Entry) -> str:
     schema, table = (
         quoted.replace('""', '"') if quoted else plain for quoted, plain in (found.groups()[:2], found.groups()[2:])
     )
-    return f"{schema}.{table}"
+    return full_name(schema, table)
 
 
 def _weight(entry: Entry, tables: Mapping[str, TableFacts]) -> float:
     match entry.kind:
         case "TABLE DATA":
-            facts = tables.get(f"{entry.schema}.{entry.name}")
+            facts = tables.get(full_name(entry.schema, entry.name))
             return float(max(facts.bytes if facts else 0, _LEAST))
         case "INDEX" | "CONSTRAINT":
             facts = tables.get(table_of(entry))

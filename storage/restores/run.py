@@ -228,6 +228,7 @@ class _Run:
             backup,
             jobs=self._settings.restore_jobs,
             application=self._application,
+            stall_seconds=self._settings.stall_seconds,
             watch=watch,
             on_table=progress.checked,
         )

@@ -136,10 +136,10 @@ def test_a_backup_without_logs_keeps_their_structure(workshop: Workshop) -> None
 
 def test_tables_with_nasty_names_can_be_left_out(workshop: Workshop) -> None:
     do(workshop.connection, 'CREATE TABLE "--file=/tmp/x"" .*" (a int)', 'INSERT INTO "--file=/tmp/x"" .*" VALUES (1)')
-    workshop.logs = ['public.--file=/tmp/x" .*']
+    workshop.logs = ['public."--file=/tmp/x"" .*"']
     job, record = workshop.take(no_logs=True)
     assert job.state is JobState.COMPLETED
-    assert record.tables['public.--file=/tmp/x" .*'].left_out
+    assert record.tables['public."--file=/tmp/x"" .*"'].left_out
     assert record.tables["public.visits"].rows == 20000
     assert not Path("/tmp/x").exists()
 

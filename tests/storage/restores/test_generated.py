@@ -35,6 +35,19 @@ CREATE TABLE zzz (status_id int CHECK (is_status(status_id)));
 INSERT INTO zzz VALUES (1), (2);
 """
 
+ODD = """
+CREATE SCHEMA "we.ird"; CREATE SCHEMA we; CREATE SCHEMA "a.b"; CREATE SCHEMA a;
+SET search_path TO "we.ird";
+CREATE TABLE "we.ird"."z. names" (id int, name text);
+INSERT INTO "we.ird"."z. names" VALUES (1, 'Neu'), (2, 'Alt');
+CREATE FUNCTION "we.ird"."na.me"(wanted int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+  'BEGIN RETURN coalesce((SELECT name FROM "z. names" WHERE id = wanted), ''nothing''); END';
+CREATE TABLE "we.ird"."ta""ble" (id int, shown text GENERATED ALWAYS AS ("we.ird"."na.me"(id)) STORED);
+INSERT INTO "we.ird"."ta""ble" VALUES (1), (2);
+CREATE TABLE "a.b"."c" (x int); INSERT INTO "a.b"."c" VALUES (1);
+CREATE TABLE a."b.c" (x int); INSERT INTO a."b.c" VALUES (1), (2), (3);
+"""
+
 SEEN = """
 SELECT (SELECT string_agg(display, ',' ORDER BY id) FROM events)
     || (SELECT string_agg(label, ',' ORDER BY id) FROM app.posts)
@@ -60,10 +73,12 @@ def test_values_made_by_functions_that_read_other_tables_come_back(haven_of: Cal
     assert haven.ask(TRIGGERS, database="trap_again") == 0
 
 
+@pytest.mark.parametrize("digests", [True, False])
 def test_values_that_cannot_be_made_again_are_refused_and_never_called_restored(
-    haven_of: Callable[..., Haven],
+    haven_of: Callable[..., Haven], digests: bool
 ) -> None:
     haven = haven_of(15, schema=TRAP)
+    haven.profile = haven.profile.with_(digests=digests)
     # What is stored was made from a row that has another name since then: no restore can know the old one.
     haven.run("UPDATE status SET name = 'Frisch' WHERE id = 1")
     backup = haven.take()
@@ -72,6 +87,31 @@ def test_values_that_cannot_be_made_again_are_refused_and_never_called_restored(
     assert job.state is JobState.FAILED
     assert job.error is not None and job.error["kind"] == "Damaged"
     assert haven.databases() == before
+
+
+def test_values_made_by_functions_come_back_without_digests_of_the_other_tables(
+    haven_of: Callable[..., Haven],
+) -> None:
+    haven = haven_of(15, schema=TRAP)
+    haven.profile = haven.profile.with_(digests=False)
+    seen = haven.ask(SEEN)
+    backup = haven.take()
+    assert {name for name, facts in backup.tables.items() if facts.digest} == {
+        "public.events",
+        "public.aaa",
+        "app.posts",
+    }
+    haven.restored(backup, target="trap_again")
+    assert haven.ask(SEEN, database="trap_again") == seen
+
+
+def test_schemas_and_tables_of_any_name_come_back_with_their_computed_values(haven_of: Callable[..., Haven]) -> None:
+    haven = haven_of(15, schema=ODD)
+    haven.take()
+    record = haven.restored(haven.take(), target="trap_again")
+    assert record.tables_equal == record.tables_compared == 4
+    found = haven.ask('SELECT string_agg(shown, \',\') FROM "we.ird"."ta""ble"', database="trap_again")
+    assert found == "Neu,Alt"
 
 
 def test_index_expressions_find_their_tables(haven_of: Callable[..., Haven]) -> None:
