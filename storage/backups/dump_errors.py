@@ -16,6 +16,7 @@ from storage.errors import Conflict, Denied, Message, ProgramFailed, StorageErro
 from storage.postgres.connection import describe
 
 _COMPLAINT = re.compile(r"\b(error|fatal|detail|hint):", re.IGNORECASE)
+_LARGE_OBJECT = re.compile(r"permission denied for large object (\d+)")
 _NOTHING_KEPT = say("No backup was made; earlier ones are as they were.")
 
 
@@ -49,6 +50,16 @@ def explain(error: ProgramFailed, *, role: str) -> StorageError:
             say("Row security hides rows from %(role)s; a backup without them would not be whole.", role=role),
         )
         advice = say("As a superuser, on the server: ALTER ROLE %(role)s BYPASSRLS;", role=role)
+    elif large_object := _LARGE_OBJECT.search(text):
+        kind, cause = (
+            Denied,
+            say("%(role)s may not read the large object %(number)s.", role=role, number=large_object[1]),
+        )
+        advice = say(
+            "Grant it on the server: GRANT SELECT ON LARGE OBJECT %(number)s TO %(role)s; or take backups as its owner.",
+            number=large_object[1],
+            role=role,
+        )
     elif "permission denied" in text:
         kind, cause = Denied, say("%(role)s may not read everything in this database.", role=role)
         advice = say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=role)

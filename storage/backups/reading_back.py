@@ -1,8 +1,8 @@
 """Reading an archive back while it is still being written: the file on disk, followed to its end.
 
 What is read from the disk goes through SHA-256 and into pg_restore, which decodes it in full. That this happens beside
-the dump and not after it saves the time of a whole reading; what it says is the same: the bytes on the disk are the ones
-that were written, and pg_restore understands every one of them.
+the dump and not after it saves the time of a whole reading. What it says is the same: the bytes on the disk are the
+ones that were written, and pg_restore understands every one of them.
 """
 
 from __future__ import annotations
