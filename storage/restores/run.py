@@ -19,7 +19,7 @@ from storage.backups.verify import file_sha256
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Damaged, JobCancelled, StorageError, say, say_count
+from storage.errors import Damaged, Denied, JobCancelled, Message, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.store import INTERRUPTED
@@ -32,7 +32,7 @@ from storage.postgres.connection import describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import beside, facts, names, swap
+from storage.restores import beside, carry, facts, names, swap
 from storage.restores.compare import compare
 from storage.restores.load import LoadRequest, load
 from storage.restores.plan import RestorePlan, decide, with_target
@@ -105,26 +105,30 @@ class Restorer:
             now=self.clock(),
         )
 
-    def settle(self, record: RestoreRecord, *, state: RestoreState, error: StorageError | None) -> RestoreRecord:
-        """Bring the server in order after a restore that did not reach its end, and close the record.
+    def settle(self, record: RestoreRecord) -> RestoreRecord:
+        """Bring the server in order after a restore that did not reach its end; the record, COMPLETED when the swap
+        had happened, is returned and not saved.
 
-        Raises StorageError when the server cannot be asked; the record is then kept as unsettled.
+        Raises StorageError when the server cannot be asked; the record is then to be kept as unsettled.
         """
         connection = self.profile_of(record.database).connection
         try:
             with facts.maintenance(connection, avoid=record.target, application="pghaven settle") as session:
-                # A server that fell silent is given up: the next start asks again.
+                # A server that fell silent is given up, and asked again a minute later.
                 watchdog = Watchdog(_SETTLE_SECONDS)
                 settled = patiently(
-                    session, lambda: swap.settle(session, record), watch=lambda: watchdog.look("settling")
+                    session,
+                    lambda: swap.settle(session, record, server=connection),
+                    watch=lambda: watchdog.look("settling"),
                 )
         except psycopg.Error as trouble:
-            raise describe(trouble, doing=say("The server could not be put in order.")) from trouble
+            raise describe(
+                trouble,
+                doing=say("The server could not be put in order."),
+                advice=say("pghaven tries again every minute. Look whether the server runs, and at its words."),
+            ) from trouble
         if settled.state is RestoreState.COMPLETED:
-            settled = settled.with_(ended_at=self.clock())
-        else:
-            settled = settled.with_(state=state, ended_at=self.clock(), error=error.to_json() if error else None)
-        self.records.save(settled)
+            return settled.with_(ended_at=self.clock(), error=None)
         return settled
 
 
@@ -307,17 +311,52 @@ class _Run:
 
         oid = patiently(session, lambda: beside.create(session, plan, self.record.beside), watch=watch)
         self._save(beside_oid=oid, target_oid=target_oid)
+        if target_oid is not None:
+            patiently(session, lambda: self._try_properties(session, target_oid), watch=watch)
+
+    def _try_properties(self, session: Session, target_oid: int) -> None:
+        """Whether what belongs to the replaced database can be given to this one: known now, not after hours."""
+        try:
+            carry.rehearse(session, carry.read(session, target_oid), self.record.beside)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Denied(
+                say("The settings or grants of %(name)s cannot be given to a new database.", name=self.record.target),
+                advice=say("The words of PostgreSQL name what the role may not do. Connect as a superuser, or take it "
+                           "off the database."),
+                words=str(error),
+            ) from error  # fmt: skip
 
     def _name(self, session: Session) -> None:
         restorer = self._restorer
-        # From here on a request to stop is not looked at: it takes less time than undoing it.
-        if self.record.mode is Mode.REPLACE:
-            named = swap.replace(session, self.record, now=restorer.clock(), save=self._remember)
+        watchdog = Watchdog(self._settings.stall_seconds)
+        replaces = self.record.mode is Mode.REPLACE
+
+        def watch() -> None:
+            # Once the target is closed a request to stop is not looked at: it takes less time than undoing it.
+            if self.record.state is RestoreState.RUNNING:
+                self._context.checkpoint()
+            watchdog.look(self.record.state)
+
+        def change() -> RestoreRecord:
+            if not replaces:
+                return swap.give_name(session, self.record, save=self._remember)
+            return swap.replace(
+                session,
+                self.record,
+                now=restorer.clock(),
+                save=self._remember,
+                checkpoint=self._context.checkpoint,
+            )
+
+        named = patiently(session, change, watch=watch)
+        if replaces:
             self._context.log(f"names swapped; nobody could connect for {named.downtime_ms} ms; kept: {named.kept_as}")
-        else:
-            named = swap.give_name(session, self.record, save=self._remember)
-        self.record = named
-        self._save(state=RestoreState.COMPLETED, ended_at=restorer.clock())
+        self._finish(named.with_(state=RestoreState.COMPLETED, ended_at=restorer.clock()))
+
+    def _finish(self, done: RestoreRecord) -> None:
+        # In this order: as long as it is not written that the names were swapped, `_undo` has to look.
+        self._restorer.records.save(done)
+        self.record = done
 
     def _remember(self, record: RestoreRecord) -> None:
         self.record = record
@@ -325,35 +364,59 @@ class _Run:
 
     def _undo(self, error: BaseException) -> bool:
         """Leave the target as it was, and say in the record how this ended. True when the swap turns out to be done:
-        the server had carried it out, only its answer was lost."""
-        if not isinstance(error, Exception):
-            state = RestoreState.INTERRUPTED
-        elif isinstance(error, JobCancelled):
-            # Without a name nobody asked: the program is being stopped.
-            state = RestoreState.CANCELLED if error.by else RestoreState.INTERRUPTED
-        else:
-            state = RestoreState.FAILED
-        refusal = _refusal(error)
-        try:
-            if self.record.beside:
-                self.record = self._restorer.settle(self.record, state=state, error=refusal)
+        the server had carried it out, only its answer was lost. Raises what is to be told instead of `error`."""
+        state, refusal = _ending(error)
+        if self.record.beside:
+            try:
+                self.record = self._restorer.settle(self.record)
+            except StorageError as trouble:
+                logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble)
+                self._context.log(f"the server could not be put in order, it is tried again every minute: {trouble}")
+            else:
                 if self.record.state is RestoreState.COMPLETED:
                     self._context.log(f"the names were swapped all the same: {error}")
+                    self._save_or_leave()
                     return True
                 self._context.log("the half-made database was dropped; the target is as it was")
-                return False
-        except StorageError as trouble:
-            logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble)
-            self._context.log(f"the server could not be put in order, it is tried again at the next start: {trouble}")
-            if self.record.state is RestoreState.SWAPPING:
-                return False
-        self._save(state=state, ended_at=self._restorer.clock(), error=refusal.to_json())
+        if self.record.state is RestoreState.SWAPPING and self.record.beside:
+            refusal = told(refusal, effect=NOT_KNOWN)
+        else:
+            self._save_or_leave(state=state, ended_at=self._restorer.clock(), error=refusal.to_json())
+        if refusal is not error and isinstance(error, Exception):
+            raise refusal from error
         return False
 
+    def _save_or_leave(self, **changes: object) -> None:
+        """Write how it ended. When that cannot be written, the journal leads `Restores.reconcile` to the same."""
+        try:
+            self._save(**changes)
+        except OSError as trouble:
+            logger.warning("how restore %s ended could not be written: %s", self.record.restore_id, trouble)
 
-def _refusal(error: BaseException) -> StorageError:
-    if isinstance(error, StorageError):
-        return error
+
+NOT_KNOWN = say("It is not known yet whether the names were swapped; pghaven looks again every minute.")
+"""The effect of whatever ends a restore in the state SWAPPING with a server that cannot be asked."""
+
+
+def told(error: StorageError, *, effect: Message) -> StorageError:
+    """The same refusal with another effect."""
+    if error is INTERRUPTED:
+        return StorageError(error.cause, effect=effect, advice=error.advice)
+    error.effect = effect
+    return error
+
+
+def _ending(error: BaseException) -> tuple[RestoreState, StorageError]:
+    """How the record closes, and what it says."""
     if not isinstance(error, Exception):
-        return INTERRUPTED
-    return StorageError(say("pghaven itself made a mistake: %(error)s", error=repr(error)[:500]))
+        return RestoreState.INTERRUPTED, INTERRUPTED
+    if isinstance(error, JobCancelled):
+        # Without a name nobody asked: the program is being stopped.
+        return (RestoreState.CANCELLED if error.by else RestoreState.INTERRUPTED), error
+    if isinstance(error, StorageError):
+        return RestoreState.FAILED, error
+    logger.error("a restore failed by a fault of pghaven", exc_info=error)
+    return RestoreState.FAILED, StorageError(
+        say("pghaven itself made a mistake: %(error)s", error=f"{type(error).__name__}: {error}"[:500]),
+        advice=say("The program's log has the details. Please report them."),
+    )
