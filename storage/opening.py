@@ -250,6 +250,7 @@ class Storage:
         return Restores(
             folder,
             catalog=self.backups.catalog,
+            jobs=self.jobs,
             runner=self.runner,
             locks=self.locks,
             staging=self.staging,

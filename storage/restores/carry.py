@@ -75,6 +75,13 @@ def apply(session: Session, properties: Properties, database: str) -> None:
             session.execute(statement)
 
 
+def rehearse(session: Session, properties: Properties, database: str) -> None:
+    """Do the same and take it back: whatever PostgreSQL would refuse is refused now."""
+    with session.transaction(force_rollback=True):
+        for statement in statements(properties, database):
+            session.execute(statement)
+
+
 def statements(properties: Properties, database: str) -> Iterator[sql.Composed]:
     name = sql.Identifier(database)
     for setting in properties.settings:

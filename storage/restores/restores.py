@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from storage.backups.catalog import Catalog
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Invalid, InvalidRecord, NotFound, StorageError, say
-from storage.jobs.model import Job, JobKind
+from storage.errors import NOTHING_CHANGED, Invalid, InvalidRecord, LockHeld, NotFound, StorageError, say
+from storage.jobs.model import Job, JobKind, JobState
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import INTERRUPTED, JobStore
 from storage.jsonfiles import Records
@@ -19,7 +20,7 @@ from storage.postgres.programs import Installation
 from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode, RestoreRequest
-from storage.restores.run import Restorer
+from storage.restores.run import NOT_KNOWN, Restorer
 from storage.settings import Settings
 from storage.staging import Staging
 
@@ -32,6 +33,7 @@ class Restores:
         folder: Path,
         *,
         catalog: Catalog,
+        jobs: JobStore,
         runner: JobRunner,
         locks: FileLocks,
         staging: Staging,
@@ -49,7 +51,8 @@ class Restores:
             identify=lambda record: record.restore_id,
             on_damaged=on_damaged,
         )
-        self._catalog, self._runner, self._locks = catalog, runner, locks
+        self._catalog, self._jobs, self._runner, self._locks = catalog, jobs, runner, locks
+        self._clock = clock
         self._restorer = Restorer(
             catalog=catalog,
             records=self._records,
@@ -106,21 +109,61 @@ class Restores:
 
         Cheap when there is nothing to do: call it at start, and every minute or so for servers that were down.
         """
-        settled = []
-        for record in self._records.all():
-            if not record.unsettled or self._locks.is_held(JobStore.lock_name(record.job_id)):
-                continue
-            state = record.state if record.state.ended else RestoreState.INTERRUPTED
-            error = None if record.state.ended else INTERRUPTED
-            try:
-                now = self._restorer.settle(record, state=state, error=error)
-            except StorageError as trouble:
-                logger.warning("restore %s cannot be put in order yet: %s", record.restore_id, trouble)
-                continue
-            settled.append(now if error or now.error else self._keep_error(record, now))
+        waiting = [record for record in self._records.all() if record.unsettled]
+        if not waiting:
+            return []
+        try:
+            with self._locks.hold("settling-restores", holder="putting restores in order"):
+                return [settled for record in waiting if (settled := self._put_in_order(record.restore_id))]
+        except LockHeld:
+            return []
+
+    def unsettled(self, database: str) -> RestoreRecord | None:
+        """A restore of this registered database of which something may still be on the server."""
+        return next(
+            (record for record in self._records.all() if record.database == database and record.unsettled), None
+        )
+
+    def _put_in_order(self, restore_id: str) -> RestoreRecord | None:
+        if self._locks.is_held(JobStore.lock_name(self._records.get(restore_id).job_id)):
+            return None
+        # Read once more: a job writes how it ended before it lets go of its lock, and may have ended just now.
+        record = self._records.get(restore_id)
+        if not record.unsettled:
+            return None
+        job = self._job_of(record)
+        state = RestoreState(job.state.value) if job and job.error else RestoreState.INTERRUPTED
+        error = (job.error if job else None) or INTERRUPTED.to_json()
+        try:
+            settled = self._restorer.settle(record)
+        except StorageError as trouble:
+            logger.warning("restore %s cannot be put in order yet: %s", restore_id, trouble)
+            if record.state is RestoreState.SWAPPING:
+                self._tell_job(job, record, state=state, error={**error, "effect": NOT_KNOWN.to_json()})
+            return None
+        if settled.state is not RestoreState.COMPLETED and not record.state.ended:
+            error = {**error, "effect": NOTHING_CHANGED.to_json()}
+            settled = settled.with_(state=state, ended_at=self._clock(), error=error)
+        self._records.save(settled)
+        if not record.state.ended:
+            self._tell_job(job, settled, state=settled.state, error=settled.error)
         return settled
 
-    def _keep_error(self, before: RestoreRecord, now: RestoreRecord) -> RestoreRecord:
-        kept = now.with_(error=before.error, ended_at=before.ended_at or now.ended_at)
-        self._records.save(kept)
-        return kept
+    def _job_of(self, record: RestoreRecord) -> Job | None:
+        try:
+            return self._jobs.get(record.job_id)
+        except NotFound:
+            return None
+
+    def _tell_job(
+        self, job: Job | None, record: RestoreRecord, *, state: RestoreState, error: Mapping[str, Any] | None
+    ) -> None:
+        """Let the record of a job whose process is gone say what is known by now."""
+        if job is None:
+            return
+        found = job.with_(state=JobState(state.value), error=error, ended_at=job.ended_at or self._clock())
+        if state is RestoreState.COMPLETED:
+            found = found.with_(result={**job.result, "kept_as": record.kept_as, "target": record.target})
+        if found != job:
+            self._jobs.save(found)
+            self._jobs.append_log(job.job_id, f"looked at again: {state.value}")

@@ -78,6 +78,7 @@ class Haven:
         self.restores = Restores(
             folder / "metadata" / "restores",
             catalog=self.catalog,
+            jobs=self.jobs,
             runner=self.runner,
             locks=self.locks,
             staging=self.staging,
@@ -141,6 +142,10 @@ class Haven:
 
     def crash(self, job: Job, at: str) -> int:
         """Carry the job out in another process that dies at a crash point; its exit code."""
+        return self.elsewhere(job, crash_at=at).wait(timeout=60)
+
+    def elsewhere(self, job: Job, *, crash_at: str = "") -> subprocess.Popen[bytes]:
+        """Carry the job out in another process."""
         self.runner._held.pop(job.job_id).release()  # as if that process had asked for it
         code = (
             "import sys, pickle\n"
@@ -151,13 +156,10 @@ class Haven:
             "haven.runner.run_here(haven.jobs.get(job_id))\n"
         )
         handed = pickle.dumps(((self.folder, self.connection), job.job_id)).hex()
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-c", code, handed],
-            env={**os.environ, "PGHAVEN_CRASH_AT": at, "PYTHONPATH": str(Path.cwd())},
-            timeout=60,
-            check=False,
+            env={**os.environ, "PGHAVEN_CRASH_AT": crash_at, "PYTHONPATH": str(Path.cwd())},
         )
-        return done.returncode
 
 
 @pytest.fixture
