@@ -111,7 +111,7 @@ class Dump:
         with Pending(session, lambda: self._count(tables, without)) as counting:
             compression, size, sha256 = self._run_dump(snapshot, tables, without)
             context.step("count")
-            schema, facts = counting.wait(self._watch_counting)
+            schema, facts = self._wait_for(counting)
         context.report(self.progress.value("count"))
         return record.with_(
             bytes=size,
@@ -251,11 +251,19 @@ class Dump:
         self.progress.dump_ended()
         return compression, size, hasher.hexdigest()
 
-    def _watch_counting(self) -> None:
-        # The server works on one statement and sends nothing meanwhile, so there is nothing to see grow; a server that
-        # has died is noticed by the keepalive packets of the connection.
-        self._context.checkpoint()
-        self._context.report(self.progress.value("count"))
+    def _wait_for(self, counting: Pending[Result]) -> Result:
+        # The server works on one statement and sends nothing meanwhile: that it is alive is seen on another connection.
+        watchdog = Watchdog(self._request.settings.stall_seconds)
+
+        def watch() -> None:
+            self._context.checkpoint()
+            shown = self.progress.value("count")
+            watchdog.look((monitor.answers, shown.done))
+            self._context.report(shown)
+
+        application = self._request.application
+        with CopyMonitor(self._connection, application=application, on_copying=lambda copying: None) as monitor:
+            return counting.wait(watch)
 
 
 def lock_statement(table: Table) -> sql.Composed:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 
 from storage.backups import manifest
-from storage.errors import StorageError, Unreachable
-from storage.postgres.connection import Connection, connect
+from storage.errors import StorageError, Unavailable, Unreachable, say
+from storage.postgres import timeouts
+from storage.postgres.connection import Connection, connect, describe
 from storage.postgres.snapshot import Session
+from storage.postgres.watchdog import Watchdog, patiently
+
+Answer = TypeVar("Answer")
+Watch = Callable[[], None]
 
 APPLICATION = "pghaven restore"
 COUNTING_SECONDS = 5.0
 """How long rows are counted exactly for a plan; what is left after that is taken from the planner's statistics."""
+LOOK_SECONDS = 10.0
+"""How long a page waits for the server's answers."""
+_SILENCE = 2.0
 _MAINTENANCE = ("postgres", "template1")
 _TOGETHER = 50
 
@@ -67,6 +76,8 @@ class TargetFacts:
     """Prepared transactions, which keep a database from being renamed."""
     slots: tuple[str, ...] = ()
     """Logical replication slots, which stay with the database that is replaced."""
+    forbidden_settings: tuple[str, ...] = ()
+    """Settings that it has for itself, and that our role may give to no database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +132,7 @@ def maintenance(connection: Connection, *, avoid: str, application: str = APPLIC
             error = error or refused
             continue
         try:
-            for name_, value in _PLAIN.items():
-                session.execute("SELECT set_config(%s, %s, false)", (name_, value))
+            patiently(session, partial(_make_plain, session), watch=partial(Watchdog(LOOK_SECONDS).look, "opening"))
             yield session
         finally:
             session.close()
@@ -131,42 +141,75 @@ def maintenance(connection: Connection, *, avoid: str, application: str = APPLIC
     raise error
 
 
-_PLAIN = {"search_path": "", "statement_timeout": "0", "lock_timeout": "0", "default_transaction_read_only": "off"}
+_PLAIN = {"search_path": "", "lock_timeout": "0", "default_transaction_read_only": "off"}
+
+
+def _make_plain(session: Session) -> None:
+    timeouts.lift(session)
+    for name, value in _PLAIN.items():
+        session.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
+def databases(connection: Connection, *, watch: Watch) -> tuple[str, ...]:
+    """The names that are taken on the server. `watch` is called meanwhile, and may raise."""
+    return _ask(connection, _databases, avoid="", watch=watch)
 
 
 def read(
-    connection: Connection, *, target: str, counted: str, counting_seconds: float = COUNTING_SECONDS
+    connection: Connection,
+    *,
+    target: str,
+    counted: str,
+    counting_seconds: float = COUNTING_SECONDS,
+    watch: Watch,
 ) -> ServerFacts:
-    """All facts about the server and the database `target`, if it is there; rows are counted in `counted`."""
-    with maintenance(connection, avoid=target) as session:
-        row = session.execute(_SERVER).fetchone()
-        assert row is not None
-        number, version, role, superuser, create_databases, in_recovery = row
-        databases = tuple(name for (name,) in session.execute("SELECT datname::text FROM pg_catalog.pg_database"))
-        facts: dict[str, Any] = {
-            "version": version,
-            "major": number // 10000,
-            "role": role,
-            "superuser": superuser,
-            "create_databases": create_databases,
-            "in_recovery": in_recovery,
-            "databases": databases,
-        }
-        ability = "SET" if number >= 160000 else "MEMBER"
-        roles = session.execute(_ROLES, (ability,)).fetchall()
-        facts["roles"] = frozenset(name for name, _ in roles)
-        facts["acts_as"] = frozenset(name for name, may in roles if may)
-        facts["extensions"] = {
+    """All facts about the server and the database `target`, if it is there; rows are counted in `counted`.
+
+    `watch` is called while the server is asked, and may raise.
+    """
+    found = _ask(connection, lambda session: _read(session, connection, target), avoid=target, watch=watch)
+    if counting_seconds > 0 and counted in found.databases:
+        with suppress(Unavailable, psycopg.Error):
+            found = replace(found, rows=count_rows(connection.to(counted), seconds=counting_seconds))
+    return found
+
+
+def _ask(connection: Connection, question: Callable[[Session], Answer], *, avoid: str, watch: Watch) -> Answer:
+    try:
+        with maintenance(connection, avoid=avoid) as session:
+            return patiently(session, lambda: question(session), watch=watch)
+    except psycopg.Error as error:
+        raise describe(error, doing=say("The server did not say what a restore has to know of it.")) from error
+
+
+def _read(session: Session, connection: Connection, target: str) -> ServerFacts:
+    row = session.execute(_SERVER).fetchone()
+    assert row is not None
+    number, version, role, superuser, create_databases, in_recovery = row
+    ability = "SET" if number >= 160000 else "MEMBER"
+    roles = session.execute(_ROLES, (ability,)).fetchall()
+    return ServerFacts(
+        version=version,
+        major=number // 10000,
+        role=role,
+        superuser=superuser,
+        create_databases=create_databases,
+        in_recovery=in_recovery,
+        databases=_databases(session),
+        roles=frozenset(name for name, _ in roles),
+        acts_as=frozenset(name for name, may in roles if may),
+        extensions={
             name: Extension(trusted=trusted, superuser=needs_superuser)
             for name, trusted, needs_superuser in session.execute(_EXTENSIONS)
-        }
-        facts["collations"] = frozenset(plain_locale(name) for (name,) in session.execute(_COLLATIONS))
-        facts["free_bytes"] = _free_bytes(connection, session)
-        facts["target"] = _target(session, target)
-    if counting_seconds > 0 and counted in databases:
-        with suppress(StorageError, psycopg.Error):
-            facts["rows"] = count_rows(connection.to(counted), seconds=counting_seconds)
-    return ServerFacts(**facts)
+        },
+        collations=frozenset(plain_locale(name) for (name,) in session.execute(_COLLATIONS)),
+        free_bytes=_free_bytes(connection, session),
+        target=_target(session, target),
+    )
+
+
+def _databases(session: Session) -> tuple[str, ...]:
+    return tuple(name for (name,) in session.execute("SELECT datname::text FROM pg_catalog.pg_database"))
 
 
 def on_this_machine(connection: Connection) -> bool:
@@ -183,29 +226,41 @@ def count_rows(connection: Connection, *, seconds: float) -> dict[str, RowsNow]:
     """Rows of every table: exact as far as the time goes, the small tables first, then estimated."""
     ends = time.monotonic() + seconds
     with connect(connection, application=APPLICATION) as session:
-        manifest.prepare(session)
-        tables = [table for table in manifest.read_tables(session) if table.readable][::-1]
-        counted: dict[str, RowsNow] = {}
-        for start in range(0, len(tables), _TOGETHER):
-            some = tables[start : start + _TOGETHER]
-            try:
-                counts = _count_together(session, some, milliseconds=int((ends - time.monotonic()) * 1000))
-                counted |= {table.full_name: RowsNow(rows=counts[n], exact=True) for n, table in enumerate(some)}
-            except psycopg.Error:  # out of time, or row security
-                counted |= {table.full_name: RowsNow(rows=table.rows_about, exact=False) for table in some}
-        return counted
+        # The server itself ends what takes too long; one that has gone silent does not.
+        watch = partial(Watchdog(seconds + _SILENCE).look, "counting")
+        return patiently(session, lambda: _count_until(session, ends), watch=watch)
+
+
+def _count_until(session: Session, ends: float) -> dict[str, RowsNow]:
+    manifest.prepare(session)
+    # Even the size of a table waits for whoever has locked it.
+    _limit(session, milliseconds=int((ends - time.monotonic()) * 1000))
+    tables = [table for table in manifest.read_tables(session) if table.readable][::-1]
+    counted: dict[str, RowsNow] = {}
+    for start in range(0, len(tables), _TOGETHER):
+        some = tables[start : start + _TOGETHER]
+        try:
+            counts = _count_together(session, some, milliseconds=int((ends - time.monotonic()) * 1000))
+            counted |= {table.full_name: RowsNow(rows=counts[n], exact=True) for n, table in enumerate(some)}
+        except psycopg.Error:  # out of time, or row security
+            counted |= {table.full_name: RowsNow(rows=table.rows_about, exact=False) for table in some}
+    return counted
+
+
+def _limit(session: Session, *, milliseconds: int) -> None:
+    if milliseconds < 10:
+        raise psycopg.errors.QueryCanceled
+    session.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
 
 
 def _count_together(session: Session, tables: Sequence[manifest.Table], *, milliseconds: int) -> dict[int, int]:
-    if milliseconds < 10:
-        raise psycopg.errors.QueryCanceled
+    _limit(session, milliseconds=milliseconds)
     counts = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {number}, count(*) FROM ONLY {table}").format(
             number=sql.Literal(number), table=sql.Identifier(table.schema, table.name)
         )
         for number, table in enumerate(tables)
     )
-    session.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
     return dict(session.execute(counts).fetchall())
 
 
@@ -238,7 +293,15 @@ def _target(session: Session, name: str) -> TargetFacts | None:
         ),
         prepared=(prepared.fetchone() or (0,))[0],
         slots=tuple(slot for (slot,) in slots),
+        forbidden_settings=_forbidden_settings(session, oid),
     )
+
+
+def _forbidden_settings(session: Session, oid: int) -> tuple[str, ...]:
+    # From 15 on a single setting can be granted.
+    granted = "pg_catalog.has_parameter_privilege(p.name, 'SET')" if session.info.server_version >= 150000 else "false"
+    query = sql.SQL(_FORBIDDEN_SETTINGS).format(granted=sql.SQL(granted))
+    return tuple(name for (name,) in session.execute(query, (oid,)))
 
 
 def _free_bytes(connection: Connection, session: Session) -> int | None:
@@ -293,6 +356,14 @@ WHERE d.datname = %(name)s
 _SIZE = """
 SELECT CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') THEN pg_catalog.pg_database_size(oid) END
 FROM pg_catalog.pg_database WHERE oid = %s
+"""
+
+_FORBIDDEN_SETTINGS = """
+SELECT DISTINCT p.name
+FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c(setting)
+JOIN pg_catalog.pg_settings p ON lower(p.name) = lower(split_part(c.setting, '=', 1))
+JOIN pg_catalog.pg_roles me ON me.rolname = current_user
+WHERE s.setdatabase = %s AND p.context LIKE 'superuser%%' AND NOT me.rolsuper AND NOT {granted} ORDER BY 1
 """
 
 _SESSIONS = """

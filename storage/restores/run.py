@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -78,8 +79,17 @@ class Restorer:
         with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
             _Run(self, context, folder).restore(request)
 
-    def plan(self, request: RestoreRequest, *, counting_seconds: float = facts.COUNTING_SECONDS) -> RestorePlan:
-        """Read the facts and decide; nothing is changed."""
+    def plan(
+        self,
+        request: RestoreRequest,
+        *,
+        counting_seconds: float = facts.COUNTING_SECONDS,
+        watch: Callable[[], None] | None = None,
+    ) -> RestorePlan:
+        """Read the facts and decide; nothing is changed. Without a `watch` of its own, a page waits a few seconds."""
+        if watch is None:
+            watchdog = Watchdog(min(facts.LOOK_SECONDS, self.settings.stall_seconds))
+            watch = partial(watchdog.look, "asking the server")
         backup = self.catalog.get(request.backup_id)
         profile = self.profile_of(backup.database)
         archive: Archive | StorageError
@@ -89,12 +99,13 @@ class Restorer:
             archive = error
         connection = profile.connection
         if not request.target and request.mode is Mode.NEW:
-            with facts.maintenance(connection, avoid="") as session:
-                present = [name for (name,) in session.execute("SELECT datname::text FROM pg_catalog.pg_database")]
+            present = facts.databases(connection, watch=watch)
             request = with_target(request, backup=backup, dbname=connection.dbname, databases=present)
         request = with_target(request, backup=backup, dbname=connection.dbname, databases=())
         counted = request.target if request.mode is Mode.REPLACE else connection.dbname
-        found = facts.read(connection, target=request.target, counted=counted, counting_seconds=counting_seconds)
+        found = facts.read(
+            connection, target=request.target, counted=counted, counting_seconds=counting_seconds, watch=watch
+        )
         return decide(
             request,
             backup=self.catalog.get(request.backup_id),
@@ -288,7 +299,13 @@ class _Run:
         )
 
     def _plan(self, request: RestoreRequest) -> RestorePlan:
-        plan = self._restorer.plan(request, counting_seconds=0)
+        watchdog = Watchdog(self._settings.stall_seconds)
+
+        def watch() -> None:
+            self._context.checkpoint()
+            watchdog.look("asking the server")
+
+        plan = self._restorer.plan(request, counting_seconds=0, watch=watch)
         plan.refuse_if_blocked()
         self._context.log(
             f"server {plan.server_version}, pg_restore {plan.installation.version if plan.installation else '?'}; "
