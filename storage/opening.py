@@ -215,7 +215,25 @@ class Storage:
             test=Tester(self.programs, before=self._reach),
             environment=from_environment(url, self.settings.database_variable) if url else None,
             demos=Demos(names=demo.NAMES, connection=self._demo_connection),
+            in_use=self._in_use,
         )
+
+    def _in_use(self, name: str) -> StorageError | None:
+        """Why a database has to stay where it is: a job is at work on it, or its server is not in order yet."""
+        for job in self.jobs.active(name):
+            if self._is_alive(job.job_id):
+                return Conflict(
+                    say("A job of %(name)s is waiting or running.", name=name),
+                    advice=say("Wait for its end, or cancel it."),
+                )
+        if record := self.restores.unsettled(name):
+            return Conflict(
+                say("A restore of %(target)s did not reach its end, and its server could not be put in order yet.",
+                    target=record.target),
+                advice=say("pghaven tries every minute: make the server reachable. A new user or password may be "
+                           "entered meanwhile."),
+            )  # fmt: skip
+        return None
 
     def _demo_connection(self, name: str) -> Connection | None:
         return self.embedded.connection(name) if self.embedded else None

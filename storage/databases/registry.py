@@ -16,7 +16,7 @@ from pathlib import Path
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.testing import ConnectionTest
-from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, Unavailable, say
+from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, StorageError, Unavailable, say
 from storage.identifiers import checked_name
 from storage.jsonfiles import JsonObject, Records
 from storage.locks.filelocks import FileLocks
@@ -51,9 +51,11 @@ class Registry:
         test: Callable[[Connection], ConnectionTest],
         environment: DatabaseProfile | None = None,
         demos: Demos = Demos(),
+        in_use: Callable[[str], StorageError | None] = lambda name: None,
     ) -> None:
+        """`in_use` says why a database can neither be removed nor moved now."""
         self._clock, self._locks, self._test = clock, locks, test
-        self._environment, self._demos, self._box = environment, demos, box
+        self._environment, self._demos, self._box, self._in_use = environment, demos, box, in_use
         self._closed: dict[str, Unavailable] = {}
         self._records: Records[DatabaseProfile] = Records(
             folder,
@@ -111,11 +113,14 @@ class Registry:
         log_tables: Sequence[str] | None = None,
         digests: bool | None = None,
     ) -> DatabaseProfile:
-        """Change what is named. A connection replaces the present one whole, password included."""
+        """Change what is named. A connection replaces the present one whole, password included. Raises Conflict when
+        it leads elsewhere while a job or an unsettled restore needs the present one."""
         with self._changing():
             profile = self._editable(name)
             if connection is None and name in self._closed:
                 raise self._closed[name]  # saving would lose the password that the right key still opens
+            if connection is not None and _place(connection) != _place(profile.connection):
+                self._refuse_in_use(name)
             profile = profile.with_(
                 connection=profile.connection if connection is None else connection,
                 log_tables=profile.log_tables if log_tables is None else tuple(log_tables),
@@ -125,9 +130,10 @@ class Registry:
         return profile
 
     def remove(self, name: str) -> None:
-        """Look after it no longer. Its backups stay."""
+        """Look after it no longer. Its backups stay. Raises Conflict while a job or an unsettled restore needs it."""
         with self._changing():
             self._editable(name)
+            self._refuse_in_use(name)
             self._records.delete(name)
 
     def test(self, connection: Connection) -> ConnectionTest:
@@ -163,8 +169,17 @@ class Registry:
             advice=say("Change the variable it comes from, and start pghaven again."),
         )
 
+    def _refuse_in_use(self, name: str) -> None:
+        if (refusal := self._in_use(name)) is not None:
+            raise refusal
+
     def _changing(self) -> AbstractContextManager[None]:
         return self._locks.hold("databases", holder="a change of the databases", wait=True)
+
+
+def _place(connection: Connection) -> tuple[str, int, str]:
+    """Which database it is; role and password are only how it is reached."""
+    return connection.host, connection.port, connection.dbname
 
 
 def from_environment(url: Secret, variable: str) -> DatabaseProfile:

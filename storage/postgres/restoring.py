@@ -49,6 +49,8 @@ def restore_command(
         "--no-password",
         "--verbose",
         "--exit-on-error",
+        # A subscription keeps its database from being dropped, and one more subscriber would take the first one's slot.
+        "--no-subscriptions",
         f"--jobs={jobs}",
         *(["--no-owner"] if no_owner else []),
         *(["--no-privileges"] if no_privileges else []),

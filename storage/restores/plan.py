@@ -230,6 +230,8 @@ class _Deciding:
         if wanted in facts.acts_as and wanted in facts.roles:
             owner = wanted
         self._sessions()
+        self._settings()
+        self._subscriptions()
         if backup.no_logs or any(table.left_out for table in backup.tables.values()):
             self._note("logs", Light.WARNING, say("The backup was taken without logs: the log tables will be empty."))
         return RestorePlan(
@@ -525,6 +527,34 @@ class _Deciding:
             )
         else:
             self._good("sessions", say("Nobody is connected to %(name)s.", name=name))
+
+    def _settings(self) -> None:
+        target, role = self.facts.target, self.facts.role
+        if self.request.mode is Mode.NEW or target is None or not target.forbidden_settings:
+            return
+        names, first = ", ".join(target.forbidden_settings), target.forbidden_settings[0]
+        self._bad(
+            "settings",
+            say("%(database)s has settings of its own that %(role)s may give to no database: %(names)s.",
+                database=self.request.target, role=role, names=names),
+            say("On the server, as a superuser: GRANT SET ON PARAMETER %(names)s TO %(role)s;",
+                names=names, role=quoted(role))
+            if self.facts.major >= 15
+            else say("Connect as a superuser, or take them off: ALTER DATABASE %(database)s RESET %(name)s;",
+                     database=quoted(self.request.target), name=first),
+        )  # fmt: skip
+
+    def _subscriptions(self) -> None:
+        if isinstance(self.archive, StorageError):
+            return
+        if listed := [entry.name for entry in self.archive.entries if entry.kind == "SUBSCRIPTION"]:
+            self._note(
+                "subscriptions",
+                Light.WARNING,
+                say("The subscriptions %(names)s are left out: the restored database takes no changes from elsewhere.",
+                    names=", ".join(listed)),
+                say("Make them again afterwards, with CREATE SUBSCRIPTION."),
+            )  # fmt: skip
 
 
 def _roles_are_there(count: int) -> Message:

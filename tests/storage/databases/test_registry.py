@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.registry import Demos, Registry, from_environment, name_for
 from storage.databases.testing import ConnectionTest
-from storage.errors import Conflict, Invalid, NotFound, Unavailable, say
+from storage.errors import Conflict, Invalid, NotFound, StorageError, Unavailable, say
 from storage.locks.filelocks import FileLocks
 from storage.postgres.connection import Connection, parse_url
 from storage.secret import Secret, SecretBox
@@ -18,7 +20,14 @@ from tests.builders import NOON
 SHOP = parse_url("postgresql://ana:hunter2@db.example.org:6543/shop?sslmode=require")
 
 
-def a_registry(folder: Path, *, environment: str = "", demos: Demos | None = None, key: str = "k") -> Registry:
+def a_registry(
+    folder: Path,
+    *,
+    environment: str = "",
+    demos: Demos | None = None,
+    key: str = "k",
+    in_use: Callable[[str], StorageError | None] = lambda name: None,
+) -> Registry:
     return Registry(
         folder / "databases",
         box=SecretBox(key),
@@ -27,6 +36,7 @@ def a_registry(folder: Path, *, environment: str = "", demos: Demos | None = Non
         test=lambda connection: ConnectionTest(kind="ok", message=say("ok")),
         environment=from_environment(Secret(environment), "DATABASE_URL") if environment else None,
         demos=demos or Demos(),
+        in_use=in_use,
     )
 
 
@@ -146,3 +156,16 @@ def test_a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() -> N
     with pytest.raises(Invalid, match="DSN cannot be used") as refusal:
         from_environment(Secret("mysql://u:hunter2@h/d"), "DSN")
     assert "hunter2" not in str(refusal.value)
+
+
+def test_a_database_in_use_stays_where_it_is_but_takes_a_new_password(tmp_path: Path) -> None:
+    busy = Conflict(say("A job of %(name)s is waiting or running.", name="shop"))
+    registry = a_registry(tmp_path, in_use=lambda name: busy)
+    registry.add("shop", SHOP, by="ana")
+    with pytest.raises(Conflict, match="A job of shop"):
+        registry.remove("shop")
+    for elsewhere in (replace(SHOP, host="other"), replace(SHOP, port=1), SHOP.to("wiki")):
+        with pytest.raises(Conflict, match="A job of shop"):
+            registry.change("shop", elsewhere)
+    registry.change("shop", replace(SHOP, user="ben", password=Secret("new")), digests=False)
+    assert registry.get("shop").connection.password == Secret("new")

@@ -20,6 +20,7 @@ def test_the_command_holds_constants_and_our_own_paths_alone() -> None:
         "--no-password",
         "--verbose",
         "--exit-on-error",
+        "--no-subscriptions",
         "--jobs=2",
         "--no-owner",
         "--section=data",

@@ -147,3 +147,54 @@ def test_who_is_connected_to_the_target_is_listed(haven: Haven) -> None:
         plan = haven.restores.plan(RestoreRequest(backup_id=backup.backup_id, mode=Mode.REPLACE))
     assert ("web", 1) in [(group.application, group.count) for group in plan.sessions]
     assert plan.session_count >= 1
+
+
+def test_settings_that_the_role_may_not_give_are_said_in_the_plan_with_the_grant_that_helps(
+    modest: Haven, haven: Haven
+) -> None:
+    name = haven.connection.dbname
+    haven.run(f"ALTER ROLE modest CREATEDB; ALTER DATABASE {name} SET log_min_duration_statement TO '1s'")
+    backup = modest.take()
+    request = RestoreRequest(backup_id=backup.backup_id, mode=Mode.REPLACE)
+    with pytest.raises(Conflict, match='GRANT SET ON PARAMETER log_min_duration_statement TO "modest"'):
+        modest.restores.plan(request).refuse_if_blocked()
+    haven.run("GRANT SET ON PARAMETER log_min_duration_statement TO modest", database="postgres")
+    modest.restored(backup, replace=True)
+    haven.run("REVOKE SET ON PARAMETER log_min_duration_statement FROM modest", database="postgres")
+    settings = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
+    assert haven.ask(settings, name) == ["log_min_duration_statement=1s"]
+
+
+def test_a_property_that_cannot_be_given_ends_the_restore_before_the_load(modest: Haven, haven: Haven) -> None:
+    name = haven.connection.dbname
+    haven.run(
+        f"DROP ROLE IF EXISTS another; CREATE ROLE another; ALTER ROLE modest CREATEDB;"
+        f"ALTER ROLE another IN DATABASE {name} SET work_mem TO '7MB'"
+    )
+    backup = modest.take()
+    before = modest.facts()
+    try:
+        job = modest.restore(backup, replace=True)
+    finally:
+        haven.run("DROP ROLE another", database="postgres")
+    assert job.error is not None and job.error["kind"] == "Denied"
+    assert job.error["advice"] and "permission denied" in job.error["words"]
+    assert next(step for step in job.steps if step.code == "load").started_at is None
+    assert modest.facts() == before
+    assert not [database for database in haven.databases() if "_restoring_" in database]
+
+
+def test_subscriptions_are_left_out_and_the_plan_says_so(haven: Haven) -> None:
+    haven.run(
+        "CREATE SUBSCRIPTION sub CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)"
+    )
+    try:
+        backup = haven.take()
+        plan = haven.restores.plan(RestoreRequest(backup_id=backup.backup_id))
+        check = next(check for check in plan.checks if check.code == "subscriptions")
+        assert (check.state, "sub" in str(check.message)) == (Light.WARNING, True)
+        record = haven.restored(backup)
+        subscribed = "SELECT count(*) FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = %s"
+        assert (haven.ask(subscribed, record.target), haven.ask(subscribed, haven.connection.dbname)) == (0, 1)
+    finally:
+        haven.run("DROP SUBSCRIPTION sub")

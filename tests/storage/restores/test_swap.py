@@ -13,10 +13,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from storage.errors import Conflict
 from storage.jobs.model import Job, JobState
 from storage.jsonfiles import Records
+from storage.opening import Storage
+from storage.postgres.connection import Connection
 from storage.restores import swap
 from storage.restores.record import RestoreRecord, RestoreState
+from storage.restores.request import Mode
 from storage.restores.run import NOT_KNOWN
 from tests.storage.restores.conftest import Haven
 from tests.storage.restores.test_faults import leftovers, words
@@ -284,3 +288,21 @@ def test_a_half_made_database_with_a_subscription_is_dropped(haven: Haven) -> No
     )
     assert [record.state for record in after.restores.reconcile()] == [RestoreState.INTERRUPTED]
     assert leftovers(after) == []
+
+
+def test_a_database_with_an_unsettled_restore_is_neither_removed_nor_moved(
+    an_open_storage: Storage, empty_database: Connection
+) -> None:
+    storage = an_open_storage
+    storage.restores._records.save(
+        RestoreRecord(
+            restore_id="r1", backup_id="b1", database="shop", mode=Mode.NEW, target="x", beside="x_restoring_r1",
+            started_at=storage.clock(), job_id="j1",
+        )
+    )  # fmt: skip
+    with pytest.raises(Conflict, match="did not reach its end"):
+        storage.databases.remove("shop")
+    with pytest.raises(Conflict, match="did not reach its end"):
+        storage.databases.change("shop", empty_database.to("postgres"))
+    assert [record.state for record in storage.restores.reconcile()] == [RestoreState.INTERRUPTED]
+    storage.databases.remove("shop")
