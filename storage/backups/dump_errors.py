@@ -56,7 +56,8 @@ def explain(error: ProgramFailed, *, role: str) -> StorageError:
             say("%(role)s may not read the large object %(number)s.", role=role, number=large_object[1]),
         )
         advice = say(
-            "Grant it on the server: GRANT SELECT ON LARGE OBJECT %(number)s TO %(role)s; or take backups as its owner.",
+            "Grant it on the server: GRANT SELECT ON LARGE OBJECT %(number)s TO %(role)s; "
+            "or take backups as its owner.",
             number=large_object[1],
             role=role,
         )

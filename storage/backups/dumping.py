@@ -88,9 +88,9 @@ class Dump:
             context.checkpoint()
             watchdog.look("waiting for the server")
 
-        source, tables = patiently(session, lambda: self._unlocked(self._look), watch=watch)
+        source, tables, closed = patiently(session, lambda: self._unlocked(self._look), watch=watch)
         self._installation = preflight.choose_program(request.installations, source.server_major)
-        preflight.check_rights(tables, role=self._connection.user)
+        preflight.check_rights(tables, closed, role=self._connection.user)
         needed = preflight.space_needed(
             database_size=source.size, last_archive=request.last_size, reserve=request.settings.space_reserve
         )
@@ -125,11 +125,12 @@ class Dump:
             tables=facts,
         )
 
-    def _look(self) -> tuple[SourceFacts, tuple[Table, ...]]:
+    def _look(self) -> tuple[SourceFacts, tuple[Table, ...], preflight.Closed]:
         manifest.prepare(self._session)
         seconds = self._request.settings.lock_wait_seconds
         self._session.execute("SELECT set_config('lock_timeout', %s, false)", (f"{seconds}s",))
-        return preflight.read_source(self._session), manifest.read_tables(self._session)
+        session = self._session
+        return preflight.read_source(session), manifest.read_tables(session), preflight.read_closed(session)
 
     def _left_out(self, tables: Sequence[Table]) -> frozenset[str]:
         if self._request.logs_among is None:

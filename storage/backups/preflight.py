@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from storage.backups.manifest import Table
 from storage.backups.record import SourceFacts
 from storage.errors import Denied, StorageError, Unavailable, say, say_count
 from storage.postgres.programs import Installation, for_dump
-from storage.postgres.quoting import quoted
+from storage.postgres.quoting import full_name, quoted
 
 Session = psycopg.Connection[tuple[Any, ...]]
 
@@ -56,7 +57,25 @@ def choose_program(installations: Sequence[Installation], server_major: int) -> 
     return chosen
 
 
-def check_rights(tables: Sequence[Table], *, role: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """What pg_dump reads besides the rows of tables, and our role may not."""
+
+    names: tuple[str, ...] = ()
+    """Sequences and partitioned tables."""
+    large_object: int | None = None
+    """One of them, if there are any."""
+
+
+def read_closed(session: Session) -> Closed:
+    large_object = session.execute(_CLOSED_LARGE_OBJECT).fetchone()
+    return Closed(
+        names=tuple(full_name(schema, name) for schema, name in session.execute(_CLOSED)),
+        large_object=large_object[0] if large_object else None,
+    )
+
+
+def check_rights(tables: Sequence[Table], closed: Closed, *, role: str) -> None:
     """Refuse a dump that would stop half-way, or that would not hold every row. Raises Denied naming the table."""
     unreadable = [table.full_name for table in tables if not table.readable]
     if unreadable:
@@ -69,6 +88,21 @@ def check_rights(tables: Sequence[Table], *, role: str) -> None:
                 table=unreadable[0],
             ),
             advice=say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=quoted(role)),
+        )
+    if closed.names:
+        raise Denied(
+            say("%(role)s may not read %(name)s.", role=role, name=closed.names[0]),
+            advice=say("Grant it on the server: GRANT pg_read_all_data TO %(role)s;", role=quoted(role)),
+        )
+    if closed.large_object is not None:
+        raise Denied(
+            say("%(role)s may not read the large object %(number)s.", role=role, number=closed.large_object),
+            advice=say(
+                "Grant it on the server: GRANT SELECT ON LARGE OBJECT %(number)s TO %(role)s; "
+                "or take backups as its owner.",
+                number=closed.large_object,
+                role=quoted(role),
+            ),
         )
     hidden = [table.full_name for table in tables if table.rows_hidden]
     if hidden:
@@ -121,6 +155,30 @@ FROM pg_catalog.pg_database d CROSS JOIN LATERAL (SELECT to_jsonb(d) AS d) j
 WHERE d.datname = current_database()
 """
 # The locale's columns have other names in 14, 15 to 16, and 17 on; as JSON one query reads them all.
+
+_CLOSED = """
+SELECT n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('S', 'p') AND c.relpersistence IN ('p', 'u')
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+  AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+           AND CASE c.relkind WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
+               ELSE pg_catalog.has_table_privilege(c.oid, 'SELECT') END)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
+
+# pg_read_all_data does not reach large objects, and a function that tells the right to one is there from 18 on only.
+_CLOSED_LARGE_OBJECT = """
+SELECT m.oid::bigint FROM pg_catalog.pg_largeobject_metadata m
+WHERE NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+  AND NOT current_setting('lo_compat_privileges')::boolean AND NOT pg_catalog.pg_has_role(m.lomowner, 'USAGE')
+  AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(m.lomacl) a
+                  WHERE a.privilege_type = 'SELECT'
+                    AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))
+LIMIT 1
+"""
 
 _EXTENSIONS = """
 SELECT extname::text, extversion FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql' ORDER BY extname

@@ -198,3 +198,15 @@ def test_subscriptions_are_left_out_and_the_plan_says_so(haven: Haven) -> None:
         assert (haven.ask(subscribed, record.target), haven.ask(subscribed, haven.connection.dbname)) == (0, 1)
     finally:
         haven.run("DROP SUBSCRIPTION sub")
+
+
+def test_large_objects_that_are_missing_are_never_called_restored(haven: Haven) -> None:
+    haven.run("SELECT lo_from_bytea(4711, 'kept')")
+    backup = haven.take()
+    assert backup.source.large_objects == 1
+    haven.catalog.save(backup.with_(source=replace(backup.source, large_objects=2)))
+    before = haven.databases()
+    job = haven.restore(backup)
+    assert job.error is not None
+    assert "large objects" in str(job.error["cause"]["template"])
+    assert haven.databases() == before
