@@ -35,8 +35,9 @@ from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
 from storage.restores import beside, carry, facts, names, swap
 from storage.restores.compare import compare
+from storage.restores.deciding import decide, with_target
 from storage.restores.load import LoadRequest, load
-from storage.restores.plan import RestorePlan, decide, with_target
+from storage.restores.plan import RestorePlan
 from storage.restores.progress import RestoreProgress
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode, RestoreRequest

@@ -16,8 +16,9 @@ from storage.postgres.archive import Archive, ArchiveHeader, Entry
 from storage.postgres.connection import Connection
 from storage.postgres.programs import Installation
 from storage.restores import names
+from storage.restores.deciding import decide, with_target
 from storage.restores.facts import Extension, RowsNow, ServerFacts, Sessions, TargetFacts
-from storage.restores.plan import Light, RestorePlan, decide, with_target
+from storage.restores.plan import Light, RestorePlan
 from storage.restores.request import Mode, RestoreRequest
 from tests.builders import a_backup
 
