@@ -70,6 +70,8 @@
     const { xhr } = event.detail;
     if (xhr.status < 500 || xhr.status === 503 || xhr.status === 502) lastGood = new Date();
     if (lost) lost.hidden = true;
+    const updated = byId("updated"), time = xhr.getResponseHeader("X-Updated");
+    if (updated && time && xhr.status < 400) updated.textContent = time;
     if (!trouble) return;
     if (xhr.status >= 400 && xhr.status !== 422) {
       // The same trouble is not said again every second.

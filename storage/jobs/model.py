@@ -117,6 +117,12 @@ class Job:
     def ended(self) -> bool:
         return self.state.ended
 
+    @property
+    def percent(self) -> int | None:
+        """Of its work, as it may be told: 100 is kept for the end, which is more than the last byte."""
+        percent = self.progress.percent
+        return percent if percent is None or self.ended else min(percent, 99)
+
     def with_(self, **changes: Any) -> Job:
         return replace(self, **changes)
 

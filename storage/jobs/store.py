@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.clock import Clock, to_text
-from storage.errors import Conflict, InvalidRecord, JobCancelled, StorageError, say
+from storage.errors import Conflict, InvalidRecord, JobCancelled, NotFound, StorageError, say
 from storage.jobs.model import Job, JobKind, JobState
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
@@ -48,7 +48,10 @@ class JobStore:
         self._records.save(job, durable=durable)
 
     def get(self, job_id: str) -> Job:
-        return self._records.get(job_id)
+        try:
+            return self._records.get(job_id)
+        except NotFound:
+            raise NotFound(say("There is no job %(id)s.", id=job_id[:80])) from None
 
     def newest_first(self) -> list[Job]:
         return self._records.all()[::-1]

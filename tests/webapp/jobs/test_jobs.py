@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from storage.jobs.model import Job, JobKind, JobState, Progress
+from storage.errors import say
+from storage.jobs.model import Job, JobKind, JobState, Progress, Step
 from storage.opening import Storage
 from tests.builders import a_backup, a_job
 from tests.conftest import StandingClock
@@ -62,6 +63,32 @@ def test_the_panel_asks_again_while_the_job_runs_and_not_after(admin: Browser, s
     ):
         assert "hx-trigger" not in page
         assert 'http-equiv="refresh"' not in page
+
+
+def test_what_a_page_says_of_time_goes_on_while_it_polls(admin: Browser, job: Job, clock: StandingClock) -> None:
+    clock.forward(seconds=32)
+    panel = admin.get(f"/jobs/{job.job_id}?said=25", headers=HTMX)
+    assert panel.headers["X-Updated"] == "14:14:37"
+    assert re.search(r'id="asked" hx-swap-oob="true"><time[^>]*>2 min ago', text(panel.text))
+
+
+def test_a_job_that_goes_on_is_never_at_a_hundred(admin: Browser, storage: Storage, job: Job) -> None:
+    verify = Step(code="verify", title=say("Read the archive back"), started_at=storage.clock())
+    progress = Progress(step="verify", done=100, total=100, seconds_left=0.2)
+    storage.jobs.save(job.with_(steps=(*job.steps[:2], verify), progress=progress))
+    for page in ("/", "/jobs", f"/jobs/{job.job_id}"):
+        told = text(admin.get(page).text)
+        assert "99 %" in told and "100 %" not in told, page
+        assert "a few seconds left" not in told, page
+        assert "Read the archive back" in told, page
+    ended(storage, job)
+    assert storage.jobs.get(job.job_id).with_(progress=progress).percent == 100
+
+
+def test_a_job_that_is_not_there_is_called_a_job(admin: Browser) -> None:
+    answer = admin.get("/jobs/nope")
+    assert answer.status_code == 404
+    assert "There is no job nope." in answer.text
 
 
 def test_a_long_job_is_looked_at_less_often(admin: Browser, job: Job, clock: StandingClock) -> None:
