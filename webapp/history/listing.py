@@ -16,6 +16,8 @@ from webapp.board import takes_of, zone_of
 from webapp.history.query import Query
 
 PAGE_SIZE = 50
+LEAST_GAP = timedelta(days=1)
+"""A shorter time without a good backup is how every day goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,11 @@ class History:
     ever: bool
     """Whether there is any backup at all, on whatever day."""
     today: date
+
+    @property
+    def unknown(self) -> str:
+        """The database that was asked for, when there neither is one of that name nor a backup of it."""
+        return "" if self.query.database in ("", *self.databases) else self.query.database
 
 
 def read_history(storage: Storage, query: Query) -> History:
@@ -59,6 +66,7 @@ def read_history(storage: Storage, query: Query) -> History:
         (name, strip(by_database[name], takes_of(active, name), today=today, zone=zone, days=query.days))
         for name in on_board
     ]
+    gap = longest_gap((record for record in everything if record.database in on_board), since=begins, now=now)
     return History(
         query=query,
         databases=databases,
@@ -71,7 +79,7 @@ def read_history(storage: Storage, query: Query) -> History:
         total=len(found),
         page=page,
         pages=pages,
-        gap=longest_gap((record for record in everything if record.database in on_board), since=begins, now=now),
+        gap=gap if gap and gap.length >= LEAST_GAP else None,
         ever=bool(everything),
         today=today,
     )

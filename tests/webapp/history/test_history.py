@@ -93,6 +93,21 @@ def test_words_that_mean_nothing_in_an_address_are_passed_over(admin: Browser, m
     assert h1(page.text) == "60 backups in 30 days"
 
 
+def test_a_database_that_nobody_knows_is_said_to_be_unknown(admin: Browser, months: None) -> None:
+    page = admin.get("/history?database=zzz").text
+    assert h1(page) == "There is no database zzz."
+    assert not listed(page)
+
+
+def test_hours_without_a_backup_are_no_gap_worth_a_sentence(
+    admin: Browser, storage: Storage, clock: StandingClock
+) -> None:
+    keep(storage, a_backup("shop", at=clock() - timedelta(hours=3)))
+    assert "longest time without" not in admin.get("/history").text
+    keep(storage, a_backup("wiki", at=clock() - timedelta(hours=30)))
+    assert "The longest time without a good backup is" in admin.get("/history").text
+
+
 def test_a_filter_is_answered_with_the_part_that_changes(admin: Browser, months: None) -> None:
     part = admin.get("/history?database=shop", headers={"HX-Request": "true"}).text
     assert "<html" not in part
