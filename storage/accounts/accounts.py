@@ -188,6 +188,10 @@ class Accounts:
         """The one-time token of this start, to be printed where pghaven runs; None when set-up is over."""
         return self._setup.new_token() if self.needs_setup() else None
 
+    def check_setup_token(self, token: str) -> None:
+        """Raise Denied unless it is the token of this start."""
+        self._setup.check(token)
+
     def complete_setup(self, token: str, name: str, password: Secret) -> Account:
         """Make the first admin. Raises Denied for a wrong token, Conflict when somebody was faster."""
         with self._locks.hold("setup", holder="set-up", wait=True):

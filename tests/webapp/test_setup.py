@@ -31,6 +31,14 @@ def test_without_the_token_nobody_becomes_admin(newcomer: Browser, fresh_storage
     assert fresh_storage.accounts.all() == []
 
 
+def test_a_wrong_token_is_said_before_anything_is_typed(newcomer: Browser, fresh_storage: Storage) -> None:
+    token = fresh_storage.accounts.setup_token()
+    wrong, right = newcomer.get("/setup?token=wrong"), newcomer.get(f"/setup?token={token}")
+    assert wrong.status_code == 422 and "This is not the set-up token." in wrong.text
+    assert right.status_code == 200 and "This is not the set-up token." not in right.text
+    assert newcomer.get("/setup").status_code == 200
+
+
 def test_before_the_token_was_made_an_empty_one_is_worth_nothing(newcomer: Browser, fresh_storage: Storage) -> None:
     newcomer.post("/setup", data={"token": "", "name": "eve", "password": PASSWORD})
     assert fresh_storage.accounts.all() == []

@@ -79,9 +79,15 @@ def _next() -> str:
 def setup() -> Response | str:
     if not storage().accounts.needs_setup():
         return redirect(url_for("accounts.login"), code=303)
-    return render_template(
-        "accounts/setup.html", token=request.args.get("token", ""), name="admin", error=None, field=""
-    )
+    token = request.args.get("token", "")
+    try:
+        if token:
+            # Said before a name and a password are thought of.
+            storage().accounts.check_setup_token(token)
+    except Denied as error:
+        page = render_template("accounts/setup.html", token="", name="admin", error=error, field="token")
+        return make_response(page, 422)
+    return render_template("accounts/setup.html", token=token, name="admin", error=None, field="")
 
 
 @bp.post("/setup")

@@ -110,11 +110,11 @@ def _scheduler() -> Check:
     if heartbeat is None or storage().clock() - heartbeat > LATE_HEARTBEAT:
         return Check(
             "failed",
-            say("The schedule thread does not tick: nothing happens by itself."),
+            say("Nothing looks at the archives by itself: a damaged one is not noticed."),
             age(heartbeat),
             say("Start pghaven again."),
         )
-    return Check("complete", say("The schedule thread ticks"), age(heartbeat))
+    return Check("complete", say("The archives are looked at every minute"), age(heartbeat))
 
 
 def _embedded() -> Check | None:
@@ -142,16 +142,39 @@ def _user(number: int) -> str:
         return str(number)
 
 
+_VARIABLES = {
+    "data_folder": "BACKUP_STORAGE_PATH",
+    "private_folder": "PGHAVEN_PRIVATE_FOLDER",
+    "time_zone": "TIMEZONE",
+    "space_reserve": "SPACE_RESERVE_MB",
+    "session_idle_seconds": "SESSION_IDLE_MINUTES",
+}
+"""The settings whose variable has another name than they have."""
+_UNITS = {"space_reserve": 1024 * 1024, "session_idle_seconds": 60}
+"""What one of the variable's unit is in the setting's."""
+
+
 def _settings() -> list[tuple[str, str]]:
-    """Every setting by its name in settings.py; a secret shows only whether there is one."""
+    """Every setting as the environment sets it; a secret shows only whether there is one."""
     settings = storage().settings
-    return [(field.name, _shown(getattr(settings, field.name))) for field in fields(settings)]
+    names = _VARIABLES | {"database_url": settings.database_variable or "DATABASE_URL"}
+    return [
+        (names.get(field.name, field.name.upper()), _shown(_in_unit(field.name, getattr(settings, field.name))))
+        for field in fields(settings)
+        if field.name != "database_variable"
+    ]
+
+
+def _in_unit(name: str, value: object) -> object:
+    return value // _UNITS[name] if name in _UNITS and isinstance(value, int) else value
 
 
 def _shown(value: object) -> str:
     match value:
         case None | "" | ():
             return ""
+        case bool():
+            return "yes" if value else "no"
         case Secret():
             return str(value)
         case tuple():
