@@ -29,12 +29,8 @@ class Row:
     standing: DatabaseProtection
     cells: tuple[Cell, ...]
     points: tuple[Point, ...]
-
-    @property
-    def server(self) -> str:
-        """The server's version as the newest good backup knows it; '' before the first."""
-        good = self.standing.newest_good
-        return good.source.server_version.split(" ")[0] if good else ""
+    server: str
+    """The server's version as the newest backup that knows it has it, good or not; '' before the first."""
 
     @property
     def spark(self) -> str:
@@ -73,7 +69,7 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
     today = day_of(now, zone)
     rows = []
     for profile in storage.databases.all():
-        records = by_database[profile.name]
+        records = storage.backups.catalog.check_newest(by_database[profile.name])
         jobs = takes_of(active, profile.name)
         rows.append(
             Row(
@@ -81,6 +77,7 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
                 standing=protection(profile.name, records, jobs, now=now),
                 cells=strip(records, jobs, today=today, zone=zone, days=days),
                 points=trend(records, since=now - timedelta(days=days)),
+                server=_server(records),
             )
         )
     standings = worst_first(row.standing for row in rows)
@@ -92,6 +89,11 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         running=tuple(active),
         now=now,
     )
+
+
+def _server(newest_first: Sequence[BackupRecord]) -> str:
+    versions = (record.source.server_version for record in newest_first)
+    return next((version.split(" ")[0] for version in versions if version), "")
 
 
 def zone_of(storage: Storage) -> ZoneInfo:

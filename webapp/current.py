@@ -8,6 +8,7 @@ from flask import current_app, request
 from flask_login import current_user
 
 from storage.accounts.account import Account
+from storage.databases.profile import Source
 
 if TYPE_CHECKING:
     from storage.opening import Storage
@@ -30,6 +31,14 @@ def current_account() -> Account:
 
 def current_name() -> str:
     return current_account().name
+
+
+def is_own_server(address: str) -> bool:
+    """Whether it is the socket of pghaven's own server: a long path, which says nothing to a person."""
+    return address.startswith("/") and any(
+        profile.source is Source.EMBEDDED and profile.connection.address == address
+        for profile in storage().databases.all()
+    )
 
 
 def bearer_token() -> str | None:

@@ -11,6 +11,7 @@ from flask_babel import Babel, get_domain, get_locale, gettext
 
 from storage.errors import Message, say
 from storage.settings import Settings
+from webapp.current import is_own_server
 from webapp.formats import size_text
 from webapp.states import STATES
 
@@ -34,6 +35,8 @@ def install(app: Flask, settings: Settings) -> None:
     app.add_template_filter(translated, "translated")
     app.add_template_filter(translated, "said")
     app.add_template_filter(who, "who")
+    app.add_template_filter(server, "server")
+    app.add_template_filter(is_own_server, "is_own_server")
     app.add_template_global(sentences, "sentences")
     app.context_processor(_context)
 
@@ -87,12 +90,19 @@ def who(name: str) -> str:
     return translated(_BY_ITSELF.get(name, name))
 
 
+def server(address: str) -> str:
+    """Where a server is, for people."""
+    return gettext("pghaven's own server") if is_own_server(address) else address
+
+
 def _fact(name: str, fact: object) -> object:
     """A fact as it is, unless it is a sentence itself, a size, or a state, which has a word in each language."""
     if isinstance(fact, Message):
         return translated(fact)
     if name.endswith("_bytes") and isinstance(fact, int):
         return size_text(fact)
+    if name == "address" and isinstance(fact, str):
+        return server(fact)
     if name in ("state", "next") and fact in STATES and language() != "en":
         return gettext(STATES[str(fact)].word.template)
     return fact

@@ -14,7 +14,7 @@ from storage.backups.protection import protection
 from storage.errors import Message, say
 from webapp.addresses import path_of
 from webapp.current import account_or_none, storage
-from webapp.states import State, state
+from webapp.states import State, standing_code, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,14 @@ class Navigation:
             DatabaseLink(
                 profile.name,
                 state(
-                    protection(
-                        profile.name,
-                        [record for record in records if record.database == profile.name],
-                        [job for job in jobs if job.database == profile.name],
-                        now=now,
-                    ).state.value
+                    standing_code(
+                        protection(
+                            profile.name,
+                            [record for record in records if record.database == profile.name],
+                            [job for job in jobs if job.database == profile.name],
+                            now=now,
+                        )
+                    )
                 ),
                 url_for("databases.show", name=profile.name),
             )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from flask import Flask
 
+from storage.backups.protection import DatabaseProtection, Protection
+from storage.backups.record import BackupState
 from storage.errors import Message, say
 
 
@@ -53,5 +55,14 @@ def state(code: str) -> State:
     return STATES.get(code, STATES["warning"])
 
 
+def standing_code(standing: DatabaseProtection) -> str:
+    """The state of a database, with the word that the page of the backup to blame has, too."""
+    blamed = standing.trouble
+    if standing.state is Protection.DAMAGED and blamed and blamed.state is BackupState.MISSING:
+        return BackupState.MISSING.value
+    return standing.state.value
+
+
 def install(app: Flask) -> None:
     app.add_template_global(state, "state")
+    app.add_template_filter(standing_code, "standing_code")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from storage.backups.catalog import Catalog
+from storage.backups.record import BackupState
 from storage.backups.take import Taker
 from storage.backups.verify import installation_for, verify_archive
 from storage.clock import Clock
+from storage.databases.profile import DatabaseProfile
 from storage.errors import Conflict, Damaged, say
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, Progress
@@ -42,6 +44,13 @@ class Backups:
         return self._runner.request(
             JobKind.TAKE, database=profile.name, parameters=parameters, by=by, background=background
         )
+
+    def known_log_tables(self, profile: DatabaseProfile) -> tuple[str, ...]:
+        """The log tables that the application's map names beside the profile, among the tables of the newest complete
+        backup; none before the first."""
+        newest = next(iter(self.catalog.find(database=profile.name, states={BackupState.COMPLETE})), None)
+        logs = self._taker.logs_among(profile, newest.tables.keys()) if newest else ()
+        return tuple(sorted(set(logs) - set(profile.log_tables)))
 
     def verify(self, backup_id: str, *, by: str, background: bool = True) -> tuple[Job, bool]:
         """Ask for a full look at an archive; the job, and False when it had been asked for already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -118,6 +118,16 @@ class Catalog:
         if size != record.bytes:
             return self._move(record, BackupState.DAMAGED, f"the file has {size} bytes, {record.bytes} were written")
         return self._move(record, BackupState.COMPLETE, "")
+
+    def check_newest(self, newest_first: Iterable[BackupRecord]) -> list[BackupRecord]:
+        """The records of one database, with the files looked at down to the newest good one: what a page says of its
+        protection is true at that moment, for one look at a file in most cases."""
+        checked, found = [], False
+        for record in newest_first:
+            record = record if found else self.check_file(record)
+            found = found or record.good
+            checked.append(record)
+        return checked
 
     def check_files(self) -> list[BackupRecord]:
         """Look at every archive; returns the records whose state changed."""

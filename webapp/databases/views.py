@@ -65,7 +65,8 @@ def test() -> str:
 @requires("see backups")
 def show(name: str) -> str:
     profile = storage().databases.get(name)
-    records = storage().backups.catalog.find(database=name)
+    catalog = storage().backups.catalog
+    records = catalog.check_newest(catalog.find(database=name))
     jobs = takes_of(storage().jobs.active(), name)
     zone = zone_of(storage())
     good = [record for record in records if record.good]
@@ -74,6 +75,7 @@ def show(name: str) -> str:
         "databases/show.html",
         profile=profile,
         source=_source(profile),
+        known_logs=storage().backups.known_log_tables(profile),
         status=None,
         standing=protection(name, records, jobs, now=now),
         cells=strip(records, jobs, today=day_of(now, zone), zone=zone),
@@ -93,7 +95,13 @@ def status(name: str) -> str:
     if wants_fragment():
         template = "databases/_status_line.html" if "line" in request.args else "databases/_facts.html"
     found = storage().statuses.of(profile)
-    return render_template(template, profile=profile, status=found, source=_source(profile))
+    return render_template(
+        template,
+        profile=profile,
+        status=found,
+        source=_source(profile),
+        known_logs=storage().backups.known_log_tables(profile),
+    )
 
 
 @bp.get("/databases/<name>/edit")

@@ -19,6 +19,7 @@ from storage.secret import Secret
 from tests.builders import a_backup, a_table
 from tests.conftest import StandingClock
 from tests.webapp.conftest import Browser
+from tests.webapp.seeding import BODY, keep
 
 CANARY = "k4nary-Sesame"
 HTMX = {"HX-Request": "true"}
@@ -63,6 +64,7 @@ def test_a_line_of_the_list_says_that_the_server_is_not_there(admin: Browser, sh
         (60, BackupState.COMPLETE, "Late"),
         (2, BackupState.FAILED, "Failing"),
         (2, BackupState.DAMAGED, "Damaged"),
+        (2, BackupState.MISSING, "Missing"),
     ],
 )
 def test_how_a_database_stands_is_said_in_a_word(
@@ -74,9 +76,48 @@ def test_how_a_database_stands_is_said_in_a_word(
     state: BackupState,
     word: str,
 ) -> None:
-    storage.backups.catalog.save(a_backup("shop", at=clock() - timedelta(hours=hours), state=state))
+    keep(storage, a_backup("shop", at=clock() - timedelta(hours=hours), state=state))
     for page in ("/databases", "/databases/shop"):
         assert word in re.sub(r"(?s)<ul class=\"legend\".*?</ul>", "", admin.get(page).text)
+
+
+@pytest.mark.parametrize(("left", "word"), [(None, "Missing"), (BODY[:100], "Damaged")])
+@pytest.mark.parametrize("page", ["/", "/databases", "/databases/shop"])
+def test_what_happened_to_the_newest_file_is_said_at_once(
+    admin: Browser,
+    storage: Storage,
+    clock: StandingClock,
+    shop: DatabaseProfile,
+    page: str,
+    left: bytes | None,
+    word: str,
+) -> None:
+    keep(storage, a_backup("shop", at=clock() - timedelta(days=1)))
+    newest = keep(storage, a_backup("shop", at=clock() - timedelta(hours=1)))
+    file = storage.backups.catalog.archive_path(newest)
+    file.unlink() if left is None else file.write_bytes(left)
+    told = re.sub(r"(?s)<ul class=\"legend\".*?</ul>", "", admin.get(page).text)
+    assert re.search(rf'class="status s-damaged">.*?</svg>{word}</span>', told)
+    assert "Protected" not in told
+
+
+def test_the_log_tables_that_the_applications_map_names_are_shown(
+    admin: Browser, storage: Storage, clock: StandingClock, shop: DatabaseProfile
+) -> None:
+    tables = ("users", "keys", "providers", "model_prices", "message_request", "provider_endpoint_probe_logs")
+    keep(storage, a_backup("shop", at=clock(), tables={f"public.{name}": a_table() for name in tables}))
+    for page in ("/databases/shop", "/databases/shop/status"):
+        assert "public.message_request, public.provider_endpoint_probe_logs" in admin.get(page).text
+
+
+def test_the_socket_of_our_own_server_is_said_in_words(admin: Browser, storage: Storage, clock: StandingClock) -> None:
+    at = Connection(host="/some/where/embedded/18/run", port=5432, user="pghaven", dbname="hub")
+    storage.databases._environment = None
+    storage.databases._demos = Demos(names=("hub",), connection=lambda name: at)
+    for page in ("/", "/databases", "/databases/hub", "/databases/hub/status"):
+        told = re.sub("(?s)<bdi.*?</bdi>", "", admin.get(page).text)  # PostgreSQL's own words stay its own
+        assert "pghaven&#39;s own server" in told, page
+        assert "/some/where" not in told, page
 
 
 def test_without_any_database_the_first_is_offered(admin: Browser, storage: Storage) -> None:
@@ -89,8 +130,9 @@ def test_a_database_shows_its_backups_and_what_can_be_done(
     admin: Browser, storage: Storage, clock: StandingClock, shop: DatabaseProfile
 ) -> None:
     for days in (3, 2, 1):
-        storage.backups.catalog.save(
-            a_backup("shop", at=clock() - timedelta(days=days), tables={"public.orders": a_table(1234 * days)})
+        keep(
+            storage,
+            a_backup("shop", at=clock() - timedelta(days=days), tables={"public.orders": a_table(1234 * days)}),
         )
     page = admin.get("/databases/shop").text
     assert "The newest good backup is 24" in page and "1,234" in page and "3 kept" in page
