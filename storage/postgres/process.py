@@ -1,8 +1,8 @@
 """Running programs: the one place of pghaven that starts child processes for work.
 
-A child is in a process group of its own, gets SIGKILL from the kernel when we die (Linux), reads no input unless it is
-given some, and speaks English. Its lines are streamed, the last ones kept for the error; whatever ends the wait ends
-the whole group.
+A child is in a process group of its own, which ends with us however we end; it reads no input unless it is given some,
+and speaks English. Its lines are streamed, the last ones kept for the error; whatever ends the wait ends the whole
+group.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Protocol
 
 from storage.errors import ProgramFailed, Unavailable, say
 from storage.postgres.account import Account
+from storage.postgres.undertaker import Undertaker
 
 OnLine = Callable[[str], None]
 OnOutput = Callable[[bytes], None]
@@ -39,6 +40,7 @@ _F_SETPIPE_SZ = 1031
 
 # Loaded here and not in the child: between fork and exec nothing may import or take a lock.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_undertaker = Undertaker()
 
 
 class RunProgram(Protocol):
@@ -98,16 +100,18 @@ def run_program(
         raise Unavailable(
             say("%(program)s could not be started: %(reason)s", program=str(command[0]), reason=error.strerror or "")
         ) from error
-    try:
-        last_lines = _pump(process, on_line, on_output, watch)
-    except BaseException:
-        end_group(process)
-        raise
-    finally:
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
-    if code := process.wait():
+    with _undertaker.watching(process.pid):
+        try:
+            last_lines = _pump(process, on_line, on_output, watch)
+        except BaseException:
+            end_group(process)
+            raise
+        finally:
+            for stream in (process.stdout, process.stderr):
+                if stream:
+                    stream.close()
+        code = process.wait()
+    if code:
         raise ProgramFailed(Path(str(command[0])).name, code, tuple(last_lines))
 
 
