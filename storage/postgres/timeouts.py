@@ -6,12 +6,14 @@ from typing import Any
 
 import psycopg
 
+from storage.postgres.programs import FIRST_WITH_TRANSACTION_TIMEOUT
+
 _LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 _SINCE_17 = ("transaction_timeout",)
 
 
 def lift(session: psycopg.Connection[tuple[Any, ...]]) -> None:
     """Let this session work, and wait, as long as it needs. How long it waits for locks is left as it is."""
-    limits = _LIMITS + (_SINCE_17 if session.info.server_version >= 170000 else ())
+    limits = _LIMITS + (_SINCE_17 if session.info.server_version >= FIRST_WITH_TRANSACTION_TIMEOUT * 10000 else ())
     for name in limits:
         session.execute("SELECT set_config(%s, '0', false)", (name,))

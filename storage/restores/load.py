@@ -14,7 +14,7 @@ from pathlib import Path
 from storage.backups.record import BackupRecord
 from storage.errors import ProgramFailed
 from storage.jobs.context import JobContext
-from storage.postgres import restoring
+from storage.postgres import restoring, timeouts
 from storage.postgres.archive import Archive
 from storage.postgres.connection import Connection, connect, write_pass_file
 from storage.postgres.copying import Copying, CopyMonitor
@@ -33,6 +33,7 @@ class LoadRequest:
     """What is to be loaded, and what the load may use. `connection` leads to the database beside the target."""
 
     connection: Connection
+    server_major: int
     installation: Installation
     path: Path
     archive: Archive
@@ -84,7 +85,9 @@ class _Loading:
             **request.connection.environment(
                 write_pass_file(request.folder, request.connection),
                 application=request.application,
-                options=restoring.options(workers_for_indexes=_has_cores_left(request)),
+                options=restoring.options(
+                    workers_for_indexes=_has_cores_left(request), server_major=request.server_major
+                ),
             ),
             **request.installation.environment(),
         }
@@ -112,6 +115,8 @@ class _Loading:
         last, and the tables whose generated columns call them come last and are made again."""
         request = self._request
         with connect(request.connection, application=request.application) as session:
+            # It does nothing while pg_restore works.
+            patiently(session, lambda: timeouts.lift(session), watch=self._watch)
             for chunk in generated.chunks(request.archive.entries, called):
                 self.restore(sections=("pre-data",), entries=chunk)
                 amended = patiently(session, lambda: generated.amend(session, called), watch=self._watch)

@@ -211,6 +211,7 @@ class _Run:
         load(
             LoadRequest(
                 connection=beside_it,
+                server_major=plan.server_major,
                 installation=plan.installation,
                 path=path,
                 archive=archive,

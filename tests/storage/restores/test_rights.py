@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from storage.restores.request import Mode, RestoreRequest
 from storage.secret import Secret
 from tests.servers import Server
 from tests.storage.restores.conftest import SHOP, Haven
+from tests.storage.restores.test_faults import SLOW
 
 pytestmark = pytest.mark.postgres
 
@@ -210,3 +212,29 @@ def test_large_objects_that_are_missing_are_never_called_restored(haven: Haven) 
     assert job.error is not None
     assert "large objects" in str(job.error["cause"]["template"])
     assert haven.databases() == before
+
+
+CALLED = """
+CREATE FUNCTION twice(a int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN a * 2; END';
+CREATE TABLE called (a int, b int GENERATED ALWAYS AS (twice(a)) STORED);
+"""
+
+
+def test_time_limits_of_the_server_do_not_end_a_restore(haven_of: Callable[..., Haven]) -> None:
+    # The function makes pg_restore run three times, and our own session wait for it.
+    source = haven_of(15, schema=SLOW + CALLED)
+    backup = source.take()
+    target = haven_of(17)
+    limited = Haven(source.folder, target.connection, majors=(15,))
+    limits = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
+    name = target.connection.user
+    for limit in limits:
+        target.run(f"ALTER ROLE {name} SET {limit} = '150ms'", database="postgres")
+    try:
+        job = limited.restore(backup, target="again")
+    finally:
+        for limit in limits:
+            target.run(f"SET {limit} = 0; ALTER ROLE {name} RESET {limit}", database="postgres")
+    assert job.state is JobState.COMPLETED, (job.error, limited.log(job))
+    # One that does not lift the newest limit itself.
+    assert any(re.search(r"pg_restore 1[4-6]", line) for line in limited.log(job))
