@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from storage import reserve
 from storage.errors import InvalidRecord, NotFound, say
 
 JsonObject = dict[str, Any]
@@ -36,8 +37,16 @@ def read(path: Path) -> JsonObject:
 def write(path: Path, data: JsonObject, *, durable: bool = True, mode: int = 0o600) -> None:
     """Put `data` at `path`, whole: draft in the same folder, fsync, rename, fsync of the folder.
 
-    `durable=False` leaves out the fsyncs: for progress, which is worth nothing after a crash anyway.
+    `durable=False` leaves out the fsyncs: for progress, which is worth nothing after a crash anyway. On a full disk
+    what is durable may use the data folder's reserve.
     """
+    if durable:
+        reserve.with_room(path, lambda: _write(path, data, durable=True, mode=mode))
+    else:
+        _write(path, data, durable=False, mode=mode)
+
+
+def _write(path: Path, data: JsonObject, *, durable: bool, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The draft sits in the same folder as the file: a rename across disks is a copy, and can be half done.
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".draft")

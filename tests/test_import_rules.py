@@ -13,7 +13,7 @@ WEB_ONLY = {"flask", "flask_babel", "flask_login", "flask_wtf", "htmx_flask", "w
             "waitress", "webapp"}  # fmt: skip
 
 LAYERS: dict[str, float] = {
-    "errors": 0, "clock": 0, "identifiers": 0, "settings": 0, "secret": 0, "crashpoints": 0,
+    "errors": 0, "clock": 0, "identifiers": 0, "settings": 0, "secret": 0, "crashpoints": 0, "reserve": 0,
     "destinations": 1, "locks": 1, "staging": 1, "jsonfiles": 1, "audit": 1, "alerts": 1,
     "postgres": 2, "schema": 2,
     "schedules": 3, "jobs": 3, "databases": 3.5, "applications": 3,

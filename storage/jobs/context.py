@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from storage import reserve
 from storage.clock import Clock
 from storage.errors import JobCancelled, Message
 from storage.jobs.model import Job, Progress, Step
@@ -80,7 +81,12 @@ class JobContext:
             self._on_progress(self._job)
             if time.monotonic() - self._saved_at >= SAVE_EVERY:
                 self._saved_at = time.monotonic()
-                self._save(self._job, False)
+                try:
+                    self._save(self._job, False)
+                except OSError as error:
+                    # Progress is worth no job: on a full disk the page shows what was saved last.
+                    if not reserve.is_full(error):
+                        raise
 
     def result(self, **facts: Any) -> None:
         """Remember what came of the job: plain JSON values."""

@@ -6,11 +6,14 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from storage import reserve
 from storage.clock import Clock
-from storage.errors import JobCancelled, StorageError, say
+from storage.errors import JobCancelled, StorageError, Unavailable, say
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, JobState
@@ -30,7 +33,9 @@ class JobRunner:
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._held: dict[str, HeldLock] = {}
         self._workers: list[threading.Thread] = []
-        self._stopping = threading.Event()
+        self._draining, self._stopping = threading.Event(), threading.Event()
+        self._unwritten: dict[str, Job] = {}
+        """How jobs ended whose record found no room on the disk."""
 
     def register(self, kind: JobKind, code: JobCode) -> None:
         self._codes[kind] = code
@@ -44,16 +49,31 @@ class JobRunner:
             self._workers.append(worker)
 
     def stop(self, *, grace: float) -> None:
-        """Take no more jobs, give the running ones `grace` seconds, then end them as interrupted."""
+        """Begin no more jobs, give the running ones `grace` seconds together, then end them as interrupted."""
+        self._draining.set()
         for _ in self._workers:
             self._queue.put(None)
-        for worker in self._workers:
-            worker.join(timeout=grace if worker is self._workers[0] else 0.1)
+        self._join(grace)
         self._stopping.set()
-        for worker in self._workers:
-            worker.join(timeout=15)
+        self._join(15)
         for job_id in list(self._held):
             self._end(self._store.get(job_id), JobState.INTERRUPTED, INTERRUPTED)
+
+    def close_again(self) -> list[Job]:
+        """Write the ends that a full disk kept from being written; returns those that are written now. Call it before
+        `JobStore.mark_interrupted`, which knows less of these jobs."""
+        written = []
+        for job in list(self._unwritten.values()):
+            self._store.save(job)
+            self._store.forget_stop(job.job_id)
+            del self._unwritten[job.job_id]
+            written.append(job)
+        return written
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for worker in self._workers:
+            worker.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def request(
         self, kind: JobKind, *, database: str, parameters: Mapping[str, Any], by: str, background: bool = True
@@ -81,7 +101,11 @@ class JobRunner:
             self._held[job.job_id] = self._store.locks.take(
                 self._store.lock_name(job.job_id), holder=f"process {os.getpid()}"
             )
-            self._store.save(job)
+            try:
+                self._store.save(job)
+            except OSError as error:
+                self._let_go(job.job_id)
+                raise _disk_full(error, begun=False) from error
         if background:
             self._queue.put(job.job_id)
         return job, True
@@ -92,7 +116,7 @@ class JobRunner:
 
     def _work(self) -> None:
         while (job_id := self._queue.get()) is not None:
-            if self._stopping.is_set():
+            if self._draining.is_set():
                 return
             try:
                 self._run(job_id, lambda job: None)
@@ -104,7 +128,6 @@ class JobRunner:
         if (by := self._store.asked_to_stop(job_id)) is not None:
             return self._end(job, JobState.CANCELLED, JobCancelled(by))
         job = job.with_(state=JobState.RUNNING, started_at=self._clock())
-        self._store.save(job)
         context = JobContext(
             job,
             clock=self._clock,
@@ -114,6 +137,7 @@ class JobRunner:
             on_progress=on_progress,
         )
         try:
+            self._store.save(job)
             self._codes[job.kind](context)
         except JobCancelled as error:
             if self._stopping.is_set():
@@ -122,23 +146,44 @@ class JobRunner:
         except StorageError as error:
             return self._end(context.job, JobState.FAILED, error)
         except Exception as error:
+            if isinstance(error, OSError) and reserve.is_full(error):
+                return self._end(context.job, JobState.FAILED, _disk_full(error, begun=True))
             logger.exception("job %s failed by a fault of pghaven", job_id)
             return self._end(context.job, JobState.FAILED, _fault(error))
-        context.finish_steps()
+        with suppress(OSError):  # the end, written next, has the steps, too
+            context.finish_steps()
         return self._end(context.job, JobState.COMPLETED, None)
 
     def _end(self, job: Job, state: JobState, error: StorageError | None) -> Job:
         job = job.with_(state=state, ended_at=self._clock(), error=error.to_json() if error else None)
         if error is not None:
-            self._store.append_log(job.job_id, f"{state.value}: {error}")
-            if error.words:
-                self._store.append_log(job.job_id, error.words)
-        self._store.save(job)
-        self._store.forget_stop(job.job_id)
-        if held := self._held.pop(job.job_id, None):
-            self._store.locks.remove(self._store.lock_name(job.job_id))
-            held.release()
+            with suppress(OSError):  # the record says it, too
+                self._store.append_log(job.job_id, f"{state.value}: {error}")
+                if error.words:
+                    self._store.append_log(job.job_id, error.words)
+        try:
+            self._store.save(job)
+            self._store.forget_stop(job.job_id)
+        except OSError:
+            logger.exception("the end of job %s could not be written; it is tried again every minute", job.job_id)
+            self._unwritten[job.job_id] = job
+        finally:
+            # Whatever could be written: who asks for the same again gets a new job, and not this one for ever.
+            self._let_go(job.job_id)
         return job
+
+    def _let_go(self, job_id: str) -> None:
+        if held := self._held.pop(job_id, None):
+            self._store.locks.remove(self._store.lock_name(job_id))
+            held.release()
+
+
+def _disk_full(error: OSError, *, begun: bool) -> StorageError:
+    return Unavailable(
+        say("The data folder cannot be written: %(reason)s.", reason=error.strerror or str(error)),
+        effect=say("The job was ended.") if begun else say("The job was not begun."),
+        advice=say("Make room on its disk, then start the job again."),
+    )
 
 
 def _fault(error: Exception) -> StorageError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from storage import reserve
 from storage.clock import Clock, to_text
 from storage.errors import Conflict, InvalidRecord, JobCancelled, NotFound, StorageError, say
 from storage.jobs.model import Job, JobKind, JobState
@@ -74,7 +75,8 @@ class JobStore:
         job = self.get(job_id)
         if job.ended:
             raise Conflict(say("This job has already ended."))
-        self._stop_file(job_id).write_text(by, encoding="utf-8")
+        stop = self._stop_file(job_id)
+        reserve.with_room(stop, lambda: stop.write_text(by, encoding="utf-8"))
         return job
 
     def asked_to_stop(self, job_id: str) -> str | None:
@@ -87,11 +89,18 @@ class JobStore:
         self._stop_file(job_id).unlink(missing_ok=True)
 
     def append_log(self, job_id: str, text: str) -> None:
-        """Add lines to the job's log. Control characters are made visible: servers choose what they say."""
+        """Add lines to the job's log. Control characters are made visible: servers choose what they say.
+
+        A line that finds no room on the disk is left out: no job fails for its log.
+        """
         moment = to_text(self._clock())
-        with self._log_file(job_id).open("a", encoding="utf-8") as log:
-            for line in text.splitlines():
-                log.write(f"{moment} {''.join(_visible(letter) for letter in line)}\n")
+        lines = [f"{moment} {''.join(_visible(letter) for letter in line)}\n" for line in text.splitlines()]
+        try:
+            with self._log_file(job_id).open("a", encoding="utf-8") as log:
+                log.writelines(lines)
+        except OSError as error:
+            if not reserve.is_full(error):
+                raise
 
     def log(self, job_id: str, *, last: int | None = None) -> list[LogLine]:
         try:

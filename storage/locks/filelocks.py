@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import LockHeld
@@ -69,9 +69,10 @@ class FileLocks:
                 present = os.read(descriptor, 500).decode(errors="replace").strip()
                 os.close(descriptor)
                 raise LockHeld(name, present or "another process") from None
-        # The holder's name is for people; the lock itself is the kernel's.
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, holder.encode()[:500])
+        # The holder's name is for people; the lock itself is the kernel's, and is had on a full disk, too.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, holder.encode()[:500])
         return descriptor
 
 

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from storage import reserve
 from storage.clock import utc_now
-from storage.errors import Invalid, say
+from storage.errors import Invalid, Unavailable, say
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, JobState, Progress
 from storage.jobs.runner import JobRunner
@@ -240,6 +242,145 @@ def test_stopping_ends_what_still_runs_as_interrupted(box: Box) -> None:
     box.runner.stop(grace=0.2)
     assert time.monotonic() - started < 3
     assert {box.store.get(job.job_id).state for job in (*running, waiting)} == {JobState.INTERRUPTED}
+
+
+def test_a_second_worker_has_the_grace_that_the_first_did_not_need(box: Box) -> None:
+    def work(context: JobContext) -> None:
+        for _ in range(60 if threading.current_thread().name == "jobs-2" else 1):
+            time.sleep(0.01)
+            context.checkpoint()
+
+    barrier = threading.Barrier(3)
+    box.runner.register(JobKind.TAKE, lambda context: (barrier.wait(), work(context))[1])
+    box.runner.start()
+    jobs = [box.request(database=name) for name in ("a", "b")]
+    barrier.wait()
+    box.runner.stop(grace=5)
+    assert {box.store.get(job.job_id).state for job in jobs} == {JobState.COMPLETED}
+
+
+def test_both_workers_together_get_no_more_than_the_grace(box: Box) -> None:
+    box.runner.register(JobKind.TAKE, until_cancelled)
+    box.runner.start()
+    for name in ("a", "b"):
+        box.wait(box.request(database=name), until=lambda job: job.state is JobState.RUNNING)
+    started = time.monotonic()
+    box.runner.stop(grace=0.5)
+    assert 0.5 <= time.monotonic() - started < 0.9
+
+
+def test_a_job_that_waits_is_not_begun_while_stopping(box: Box) -> None:
+    begun: list[str] = []
+
+    def work(context: JobContext) -> None:
+        begun.append(context.job.database)
+        time.sleep(0.3)
+
+    box.runner.register(JobKind.TAKE, work)
+    box.runner.start()
+    running = [box.request(database=name) for name in ("a", "b")]
+    for job in running:
+        box.wait(job, until=lambda job: job.state is JobState.RUNNING)
+    waiting = box.request(database="c")
+    box.runner.stop(grace=5)
+    assert sorted(begun) == ["a", "b"]
+    assert box.store.get(waiting.job_id).state is JobState.INTERRUPTED
+    assert not box.store.locks.is_held(box.store.lock_name(waiting.job_id))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk")
+    yield disk
+    disk.unmount()
+
+
+class SmallDisk:
+    """A real file system of 24 MB, which somebody else can fill and keep full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        answer = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
+        if answer.returncode:
+            pytest.skip("mounting needs root")
+        self._filling = threading.Event()
+        self._filler: threading.Thread | None = None
+        self.full = threading.Event()
+
+    def fill(self) -> None:
+        with (self.folder / "others").open("ab", buffering=0) as others:
+            for piece in (1 << 20, 1 << 12, 1):
+                with suppress(OSError):
+                    while True:
+                        others.write(b"x" * piece)
+
+    def keep_full(self) -> None:
+        """Fill it, and whatever becomes free from now on."""
+
+        def work() -> None:
+            while not self._filling.is_set():
+                self.fill()
+                self.full.set()
+                time.sleep(0.001)
+
+        self._filler = threading.Thread(target=work)
+        self._filler.start()
+        assert self.full.wait(10)
+
+    def free(self) -> None:
+        self._filling.set()
+        if self._filler is not None:
+            self._filler.join()
+        (self.folder / "others").unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        self.free()
+        subprocess.run(["umount", "-l", self.folder], check=True)
+
+
+def test_on_a_full_disk_the_reserve_lets_a_job_say_how_it_ended(small_disk: SmallDisk) -> None:
+    assert reserve.keep(small_disk.folder)
+    box = Box(small_disk.folder)
+
+    def work(context: JobContext) -> None:
+        context.plan((("one", say("One")),))
+        small_disk.fill()
+        (small_disk.folder / "archive").write_bytes(b"x" * 100000)
+
+    box.runner.register(JobKind.TAKE, work)
+    job = box.runner.run_here(box.request(background=False))
+    kept = JobStore(small_disk.folder / "jobs", locks=FileLocks(small_disk.folder / "locks"), clock=utc_now)
+    assert kept.get(job.job_id).to_json() == job.to_json() and job.state is JobState.FAILED
+    assert job.error is not None and job.error["kind"] == "Unavailable"
+    assert not box.store.locks.is_held(box.store.lock_name(job.job_id))
+    assert not (small_disk.folder / ".reserve").exists()
+    assert not reserve.keep(small_disk.folder), "nobody takes the last bytes"
+    small_disk.free()
+    assert reserve.keep(small_disk.folder)
+
+
+def test_a_disk_that_others_keep_full_wedges_no_job(small_disk: SmallDisk) -> None:
+    box = Box(small_disk.folder)
+    box.runner.register(JobKind.TAKE, lambda context: small_disk.keep_full())
+    box.runner.start()
+    job = box.request()
+    deadline = time.monotonic() + 10
+    while box.store.locks.is_held(box.store.lock_name(job.job_id)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert box.store.get(job.job_id).state is JobState.RUNNING, "there was no room to say more"
+    with pytest.raises(Unavailable, match="not begun"):
+        box.request(database="another")
+    with pytest.raises(OSError):
+        box.runner.close_again()
+    small_disk.free()
+    assert [closed.job_id for closed in box.runner.close_again()] == [job.job_id]
+    assert box.store.get(job.job_id).state is JobState.COMPLETED
+    assert box.runner.close_again() == [] == box.store.mark_interrupted()
+    box.runner.register(JobKind.TAKE, lambda context: None)
+    assert box.request().job_id != job.job_id
+    box.runner.stop(grace=5)
 
 
 def test_stopping_lets_a_short_job_finish(box: Box) -> None:
