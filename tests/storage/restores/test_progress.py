@@ -70,7 +70,7 @@ def test_an_index_is_known_to_be_of_its_table_also_with_quoted_names() -> None:
     quoted = an_entry(
         4, "CONSTRAINT", "x", 'ALTER TABLE ONLY "my app"."a ""b"""\n    ADD CONSTRAINT x PRIMARY KEY (id);'
     )
-    assert table_of(quoted) == 'my app.a "b"'
+    assert table_of(quoted) == 'my app."a ""b"""'
 
 
 def test_differences_are_tables_missing_extra_or_not_equal() -> None:
