@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from storage.backups.catalog import Catalog
-from storage.backups.record import BackupState
 from storage.backups.take import Taker
 from storage.backups.verify import installation_for, verify_archive
 from storage.clock import Clock
@@ -46,10 +45,10 @@ class Backups:
         )
 
     def known_log_tables(self, profile: DatabaseProfile) -> tuple[str, ...]:
-        """The log tables that the application's map names beside the profile, among the tables of the newest complete
-        backup; none before the first."""
-        newest = next(iter(self.catalog.find(database=profile.name, states={BackupState.COMPLETE})), None)
-        logs = self._taker.logs_among(profile, newest.tables.keys()) if newest else ()
+        """The log tables that the application's map names beside the profile, among the tables of the newest backup
+        that knows them; none before the first."""
+        tables = next((record.tables for record in self.catalog.find(database=profile.name) if record.tables), {})
+        logs = self._taker.logs_among(profile, tables.keys())
         return tuple(sorted(set(logs) - set(profile.log_tables)))
 
     def verify(self, backup_id: str, *, by: str, background: bool = True) -> tuple[Job, bool]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from flask import Blueprint, render_template
+from flask_babel import gettext
 from markupsafe import Markup
 
 from storage.errors import Message, StorageError, say
@@ -114,7 +115,7 @@ def _scheduler() -> Check:
             age(heartbeat),
             say("Start pghaven again."),
         )
-    return Check("complete", say("The archives are looked at every minute"), age(heartbeat))
+    return Check("complete", say("The archives are looked at every minute"), gettext("%(age)s ago", age=age(heartbeat)))
 
 
 def _embedded() -> Check | None:

@@ -33,9 +33,9 @@ def a_restore(storage: Storage, state: RestoreState) -> RestoreRecord:
     ("state", "said"),
     [
         (RestoreState.COMPLETED, "shop, replaced"),
-        (RestoreState.INTERRUPTED, "to replace shop"),
-        (RestoreState.FAILED, "to replace shop"),
-        (RestoreState.RUNNING, "to replace shop"),
+        (RestoreState.INTERRUPTED, "shop, was to be replaced"),
+        (RestoreState.FAILED, "shop, was to be replaced"),
+        (RestoreState.RUNNING, "shop, to be replaced"),
     ],
 )
 def test_only_a_restore_that_replaced_says_so(admin: Browser, storage: Storage, state: RestoreState, said: str) -> None:
