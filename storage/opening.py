@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from storage import jsonfiles
+from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
 from storage.applications import demo, maps
 from storage.backups.backups import Backups
@@ -40,7 +40,7 @@ from storage.staging import Staging
 logger = logging.getLogger(__name__)
 
 LOOK_AT_ARCHIVES_SECONDS = 60
-LOOK_AT_RESTORES_SECONDS = 60
+SETTLE_SECONDS = 60
 SWEEP_SECONDS = 3600
 LOOK_AT_EMBEDDED_SECONDS = 5
 
@@ -91,6 +91,7 @@ class Storage:
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.ticker = self._ticker()
         self._instance: HeldLock | None = None
+        self._asked_to_verify: set[str] = set()
 
     @cached_property
     def embedded(self) -> EmbeddedServer | None:
@@ -159,12 +160,40 @@ class Storage:
                 advice=say("Use that one, or name another folder in BACKUP_STORAGE_PATH."),
             ) from None  # fmt: skip
 
-    def _put_in_order(self) -> None:
-        self._sweep()
+    def settle(self) -> None:
+        """Put in order what jobs left whose process is gone: their records, their backups, and what their restores
+        left on the servers. Those that run, here or in another process, are left alone."""
+        self._close_records()
+        self.restores.reconcile()
+
+    def _close_records(self) -> None:
+        for job in self.runner.close_again():
+            logger.warning("job %s: its end is written now, %s", job.job_id, job.state.value)
         for job in self.jobs.mark_interrupted():
             logger.warning("job %s (%s of %s) was interrupted", job.job_id, job.kind.value, job.database)
         for record in self.backups.catalog.settle(is_alive=self._is_alive):
             logger.warning("backup %s is %s", record.backup_id, record.state.value)
+
+    def _settle_and_sweep(self) -> None:
+        reserve.keep(self.settings.data_folder)
+        self.settle()
+        self.staging.sweep(in_use=self._is_alive)
+
+    def _look_at_archives(self) -> None:
+        """Look at every archive's file, and have those read in full that had been missing and are back."""
+        self.backups.catalog.check_files()
+        back = {record.backup_id for record in self.backups.catalog.come_back()}
+        for backup_id in back - self._asked_to_verify:
+            try:
+                self.backups.verify(backup_id, by="")
+            except StorageError as error:
+                logger.error("verifying backup %s could not be asked for: %s", backup_id, error)
+        self._asked_to_verify = back  # once for each time that it comes back, whatever comes of it
+
+    def _put_in_order(self) -> None:
+        self._sweep()
+        reserve.keep(self.settings.data_folder)
+        self._close_records()
         for record in self.backups.catalog.rebuild():
             logger.warning("the record of backup %s was brought back from beside its archive", record.backup_id)
 
@@ -280,8 +309,8 @@ class Storage:
 
     def _ticker(self) -> Ticker:
         ticker = Ticker(locks=self.locks, clock=self.clock)
-        ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self.backups.catalog.check_files)
-        ticker.every(LOOK_AT_RESTORES_SECONDS, "putting restores in order", self.restores.reconcile)
+        ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self._look_at_archives)
+        ticker.every(SETTLE_SECONDS, "putting in order what ended jobs left", self._settle_and_sweep)
         ticker.every(SWEEP_SECONDS, "sweeping", self._sweep)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         return ticker

@@ -84,11 +84,12 @@ class Backups:
             return
         newest = self.catalog.newest_good(record.database, besides=record.backup_id)
         raise Damaged(
-            say("The archive is %(state)s: %(reason)s.", state=verified.state.value, reason=verification.reason),
+            say("The archive is %(state)s: %(reason)s.",
+                state=verified.state.value, reason=verification.reason or ""),
             effect=say("This backup will not be used any more."),
             advice=say(
                 "The newest good backup of %(database)s is %(id)s.", database=record.database, id=newest.backup_id
             )
             if newest
             else say("Take a new backup of %(database)s now: there is no other good one.", database=record.database),
-        )
+        )  # fmt: skip

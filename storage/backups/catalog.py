@@ -10,8 +10,9 @@ from pathlib import Path
 
 from storage import jsonfiles
 from storage.backups.record import BackupRecord, BackupState, Verification
+from storage.backups.verify import NOT_THERE, other_size, unreadable
 from storage.clock import Clock
-from storage.errors import Damaged, InvalidRecord, NotFound, say
+from storage.errors import Damaged, InvalidRecord, Message, NotFound, say
 from storage.jsonfiles import Records
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Catalog:
     def newest_good(self, database: str, *, besides: str = "") -> BackupRecord | None:
         """The newest backup of a database that may be restored, looking at its file first."""
         for record in self.find(database=database, states={BackupState.COMPLETE}):
-            if record.backup_id != besides and self.check_file(record).good:
+            if record.backup_id != besides and self.check_file(record).good and self._trouble(record) is None:
                 return record
         return None
 
@@ -78,9 +79,12 @@ class Catalog:
         return self.data_folder / record.archive
 
     def good_archive(self, record: BackupRecord) -> Path:
-        """The archive for restoring or downloading. Raises Damaged for one that is not as it was written."""
+        """The archive for restoring or downloading. Raises Damaged for one that is not as it was written, Unavailable
+        when nobody can tell."""
         record = self.check_file(record) if record.archive else record
         if record.good:
+            if (trouble := self._trouble(record)) is not None:
+                raise unreadable(trouble) from trouble
             return self.archive_path(record)
         newest = self.newest_good(record.database, besides=record.backup_id)
         raise Damaged(
@@ -105,19 +109,33 @@ class Catalog:
     def check_file(self, record: BackupRecord) -> BackupRecord:
         """A cheap look: is the file there, with its size? Changes the record's state when the answer is new.
 
-        A damaged one stays damaged until it is verified again: its size says nothing of its bits.
+        A missing or damaged one stays so until it is verified: that a file has the size says nothing of its bits. So
+        does one whose folder cannot be read just now: nothing is known of it.
         """
-        if not record.archive or record.state not in (BackupState.COMPLETE, BackupState.MISSING):
+        if not record.archive or record.state is not BackupState.COMPLETE:
             return record
         try:
             size = self.archive_path(record).stat().st_size
         except FileNotFoundError:
-            size = None
-        if size is None:
-            return self._move(record, BackupState.MISSING, "the file is not there")
+            return self._move(record, BackupState.MISSING, NOT_THERE)
+        except OSError as error:
+            logger.warning("the archive of backup %s cannot be looked at: %s", record.backup_id, error)
+            return record
         if size != record.bytes:
-            return self._move(record, BackupState.DAMAGED, f"the file has {size} bytes, {record.bytes} were written")
-        return self._move(record, BackupState.COMPLETE, "")
+            return self._move(record, BackupState.DAMAGED, other_size(size, record.bytes))
+        return record
+
+    def come_back(self) -> list[BackupRecord]:
+        """Missing backups whose file is there again, as long as it was written: they wait for being verified."""
+        found = []
+        for record in self.find(states={BackupState.MISSING}):
+            try:
+                size = self.archive_path(record).stat().st_size
+            except OSError:
+                continue
+            if size == record.bytes:
+                found.append(record)
+        return found
 
     def check_newest(self, newest_first: Iterable[BackupRecord]) -> list[BackupRecord]:
         """The records of one database, with the files looked at down to the newest good one: what a page says of its
@@ -132,7 +150,7 @@ class Catalog:
     def check_files(self) -> list[BackupRecord]:
         """Look at every archive; returns the records whose state changed."""
         changed = []
-        for record in self.find(states={BackupState.COMPLETE, BackupState.MISSING}):
+        for record in self.find(states={BackupState.COMPLETE}):
             now = self.check_file(record)
             if now.state is not record.state:
                 changed.append(now)
@@ -154,7 +172,7 @@ class Catalog:
         for copy in sorted(self.archives.glob("*/*.json")):
             try:
                 record = BackupRecord.from_json(jsonfiles.read(copy))
-            except (InvalidRecord, KeyError, TypeError, ValueError) as error:
+            except (InvalidRecord, KeyError, TypeError, ValueError, OSError) as error:
                 logger.warning("the record beside an archive cannot be read: %s: %s", copy, error)
                 continue
             if record.backup_id not in known:
@@ -169,8 +187,12 @@ class Catalog:
             if is_alive(record.job_id):
                 continue
             # Read again: a take saves its end before its job does, so one that ended just now says so here.
-            if self.get(record.backup_id).state is BackupState.TAKING:
+            if self.get(record.backup_id).state is not BackupState.TAKING:
+                continue
+            try:
                 closed.append(self._settle_one(record))
+            except OSError as error:
+                logger.warning("backup %s cannot be closed yet: %s", record.backup_id, error)
         return closed
 
     def _settle_one(self, record: BackupRecord) -> BackupRecord:
@@ -193,15 +215,33 @@ class Catalog:
         self.save(interrupted)
         return interrupted
 
-    def _move(self, record: BackupRecord, state: BackupState, reason: str) -> BackupRecord:
-        if record.state is state:
-            return record
-        moved = record.move_to(state)
-        if reason:
-            moved = moved.with_(verified=Verification(at=self._clock(), good=False, seconds=0.0, reason=reason))
+    def withdraw(self, record: BackupRecord) -> None:
+        """Take back a publication that failed half way: neither the archive nor the copy of its record stays."""
+        for path in (self._copy_path(record), self.archive_path(record)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                logger.exception("what is left of a failed backup could not be removed")
+
+    def _trouble(self, record: BackupRecord) -> OSError | None:
+        """What keeps an archive from being read now, though nothing is said against it."""
+        try:
+            self.archive_path(record).open("rb").close()
+        except OSError as error:
+            return error
+        return None
+
+    def _move(self, record: BackupRecord, state: BackupState, reason: Message) -> BackupRecord:
+        look = Verification(at=self._clock(), good=False, seconds=0.0, reason=reason)
+        moved = record.move_to(state, verified=look)
         self._records.save(moved)
-        if state is BackupState.COMPLETE or self._copy_path(record).parent.exists():
-            jsonfiles.write(self._copy_path(moved), moved.to_json())
+        copy = self._copy_path(moved)
+        if copy.parent.exists():
+            try:
+                jsonfiles.write(copy, moved.to_json())
+            except OSError as error:
+                # The disk of the archives may be read-only now; the record itself is written.
+                logger.warning("the record beside an archive could not be renewed: %s", error)
         return moved
 
     def _copy_path(self, record: BackupRecord) -> Path:

@@ -228,7 +228,7 @@ class Dump:
             self._context.report(self.progress.value("dump"))
 
         with (
-            self.archive.open("xb", buffering=0) as file,
+            open(self.archive, "xb", buffering=0, opener=_private) as file,
             CopyMonitor(self._connection, application=self._request.application, on_copying=note),
         ):
             self.reading = self._opened.enter_context(ReadBack(self.archive, self._installation))
@@ -269,6 +269,11 @@ class Dump:
 
 def lock_statement(table: Table) -> sql.Composed:
     return sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.Identifier(table.schema, table.name))
+
+
+def _private(path: str, flags: int) -> int:
+    # Readable by us alone, wherever it is copied to afterwards.
+    return os.open(path, flags, 0o600)
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from storage.errors import ProgramFailed
+from storage.backups.verify import not_decoded
+from storage.errors import Message, ProgramFailed
 from storage.postgres.commands import read_through_command
 from storage.postgres.process import CHUNK, RunProgram, run_program
 from storage.postgres.programs import Installation
@@ -33,7 +34,7 @@ class ReadBack:
         self._size: int | None = None
         self._abandoned = threading.Event()
         self._fed = False
-        self._reason = ""
+        self._reason: Message | None = None
         self._error: BaseException | None = None
         self._hasher = hashlib.sha256()
         self.read = 0
@@ -55,8 +56,8 @@ class ReadBack:
         """Say that the file is whole, and how long it is."""
         self._size = size
 
-    def result(self, watch: Callable[[], None]) -> tuple[str, str]:
-        """SHA-256 of what was read in hex, and why pg_restore could not decode it ('' when it could)."""
+    def result(self, watch: Callable[[], None]) -> tuple[str, Message | None]:
+        """SHA-256 of what was read in hex, and why pg_restore could not decode it, if so."""
         for thread in (self._following, self._decoding):
             while thread.is_alive():
                 thread.join(0.05)
@@ -99,7 +100,7 @@ class ReadBack:
                 watch=self._look,
             )
         except ProgramFailed as error:
-            self._reason = f"pg_restore cannot read it in full: {error.lines[-1] if error.lines else error.code}"
+            self._reason = not_decoded(error)
         except _Abandoned:
             return
         except BaseException as error:  # handed to the one who waits

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from storage.clock import from_required_text, from_text, to_text
-from storage.errors import Conflict, InvalidRecord, say
+from storage.errors import Conflict, InvalidRecord, Message, say
 
 
 class BackupState(StrEnum):
@@ -32,7 +32,7 @@ _NEXT: Mapping[BackupState, frozenset[BackupState]] = {
     BackupState.TAKING: frozenset(
         {BackupState.COMPLETE, BackupState.FAILED, BackupState.CANCELLED, BackupState.INTERRUPTED}
     ),
-    # A file that comes back as it was written is good again: somebody mounted the disk, or copied it back.
+    # A file that comes back is good again once it has been read in full: somebody mounted the disk, or copied it back.
     BackupState.COMPLETE: _AFTERWARDS,
     BackupState.DAMAGED: _AFTERWARDS,
     BackupState.MISSING: _AFTERWARDS,
@@ -69,15 +69,23 @@ class Verification:
     at: datetime
     good: bool
     seconds: float
-    reason: str = ""
-    """Why not, in English, when it is not good."""
+    reason: Message | None = None
+    """Why not, when it is not good."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"at": to_text(self.at), "good": self.good, "seconds": self.seconds, "reason": self.reason}
+        reason = self.reason.to_json() if self.reason else ""
+        return {"at": to_text(self.at), "good": self.good, "seconds": self.seconds, "reason": reason}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verification:
-        return cls(at=from_required_text(data["at"]), good=data["good"], seconds=data["seconds"], reason=data["reason"])
+        match data["reason"]:
+            case "":
+                reason = None
+            case str() as text:  # in the first records it was English text
+                reason = Message(text)
+            case message:
+                reason = Message.from_json(message)
+        return cls(at=from_required_text(data["at"]), good=data["good"], seconds=data["seconds"], reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Until the last step everything is in a staging folder of the job, so that whatev
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from storage.backups.catalog import Catalog, archive_name, publish
 from storage.backups.dump_errors import named
 from storage.backups.dumping import Dump, DumpRequest
 from storage.backups.record import BackupRecord, BackupState, Verification
+from storage.backups.verify import other_content
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.errors import Damaged, JobCancelled, StorageError, say
@@ -25,6 +27,8 @@ from storage.postgres.programs import Installation
 from storage.postgres.snapshot import read_only_moment
 from storage.settings import Settings
 from storage.staging import Staging
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,11 @@ class Taker:
         return record
 
     def _close(self, record: BackupRecord, state: BackupState, error: StorageError) -> None:
-        self.catalog.save(record.move_to(state, ended_at=self.clock(), error=error.to_json()))
+        try:
+            self.catalog.save(record.move_to(state, ended_at=self.clock(), error=error.to_json()))
+        except OSError:
+            # What ended the take is to be told, and not this; Catalog.settle closes the record later.
+            logger.exception("the end of backup %s could not be written", record.backup_id)
 
     def _make(self, context: JobContext, record: BackupRecord) -> BackupRecord:
         context.step("look")
@@ -141,19 +149,18 @@ class Taker:
 
         found, reason = dump.reading.result(watch)
         if found != record.sha256:
-            reason = f"the file's SHA-256 is {found}, {record.sha256} was written"
+            reason = other_content(found, record.sha256)
         seconds = round(time.monotonic() - started, 3)
-        verification = Verification(at=self.clock(), good=not reason, seconds=seconds, reason=reason)
-        if not verification.good:
+        if reason is not None:
             raise Damaged(
-                say("The archive could not be read back: %(reason)s", reason=verification.reason),
+                say("The archive could not be read back: %(reason)s", reason=reason),
                 effect=say("Nothing was kept; earlier backups are as they were."),
                 advice=say("Look at the disk, then take the backup again."),
             )
         context.log("archive read in full, SHA-256 equal to what was written")
         dump.progress.read_back(1.0)
         context.report(dump.progress.value("verify"))
-        return record.with_(verified=verification)
+        return record.with_(verified=Verification(at=self.clock(), good=True, seconds=seconds))
 
     def _publish(self, record: BackupRecord, staged: Path) -> BackupRecord:
         name = archive_name(record.database, record.started_at, no_logs=record.no_logs)
@@ -165,7 +172,12 @@ class Taker:
         )
         # The copy beside the archive, the archive, the record: whatever is missing after a crash can be told from
         # what is there (Catalog.settle).
-        self.catalog.save_copy(record)
-        publish(staged, target)
-        self.catalog.save(record)
+        try:
+            self.catalog.save_copy(record)
+            publish(staged, target)
+            self.catalog.save(record)
+        except BaseException:
+            # Beside a record that says failed, an archive with a copy that says complete would be believed some day.
+            self.catalog.withdraw(record)
+            raise
         return record

@@ -15,12 +15,36 @@ from pathlib import Path
 
 from storage.backups.record import BackupRecord, Verification
 from storage.clock import Clock
-from storage.errors import ProgramFailed, StorageError, Unavailable, say
+from storage.errors import Message, ProgramFailed, StorageError, Unavailable, say
 from storage.postgres.commands import read_through_command
 from storage.postgres.process import RunProgram, run_program
 from storage.postgres.programs import Installation, for_restore
 
 OnBytes = Callable[[int], None]
+
+NOT_THERE = say("the file is not there")
+
+
+def other_size(present: int, written: int) -> Message:
+    return say("the file has %(present)s bytes, %(written)s were written", present=present, written=written)
+
+
+def other_content(found: str, written: str) -> Message:
+    return say("the file's SHA-256 is %(found)s, %(written)s was written", found=found, written=written)
+
+
+def not_decoded(error: ProgramFailed) -> Message:
+    last = error.lines[-1] if error.lines else f"code {error.code}"
+    return say("pg_restore cannot read it in full: %(words)s", words=last)
+
+
+def unreadable(error: BaseException) -> Unavailable:
+    """The refusal for an archive that is there, or may be, and cannot be read: nothing is known of its content."""
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    return Unavailable(
+        say("The archive could not be read: %(reason)s", reason=reason),
+        advice=say("Look at the disk and at the rights of its folders, then try again."),
+    )
 
 
 def file_sha256(path: Path, *, watch: Callable[[], None] = lambda: None, on_bytes: OnBytes = lambda done: None) -> str:
@@ -48,24 +72,26 @@ def verify_archive(
     run: RunProgram = run_program,
 ) -> Verification:
     """Look at an archive in full. Says what is wrong in the answer; raises only for what is not the archive's fault:
-    a program that cannot be started, and what `watch` raises."""
+    a program that cannot be started, a disk that cannot be read, and what `watch` raises."""
     started = time.monotonic()
 
-    def answer(reason: str = "") -> Verification:
+    def answer(reason: Message | None = None) -> Verification:
         seconds = round(time.monotonic() - started, 3)
-        return Verification(at=clock(), good=not reason, seconds=seconds, reason=reason)
+        return Verification(at=clock(), good=reason is None, seconds=seconds, reason=reason)
 
     try:
         present = path.stat().st_size
     except FileNotFoundError:
-        return answer("the file is not there")
+        return answer(NOT_THERE)
+    except OSError as error:
+        raise unreadable(error) from error
     if present != size:
-        return answer(f"the file has {present} bytes, {size} were written")
+        return answer(other_size(present, size))
     with _Hashing(path, on_bytes) as hashing:
         reading_error = _read_through(path, installation, watch=watch, run=run)
         found = hashing.result(watch)
     if found != sha256:
-        return answer(f"the file's SHA-256 is {found}, {sha256} was written")
+        return answer(other_content(found, sha256))
     return answer(reading_error)
 
 
@@ -84,14 +110,15 @@ def installation_for(record: BackupRecord, installations: tuple[Installation, ..
     return chosen
 
 
-def _read_through(path: Path, installation: Installation, *, watch: Callable[[], None], run: RunProgram) -> str:
+def _read_through(
+    path: Path, installation: Installation, *, watch: Callable[[], None], run: RunProgram
+) -> Message | None:
     environment = {"PATH": os.defpath, "LC_ALL": "C", **installation.environment()}
     try:
         run(read_through_command(installation.program("pg_restore"), path), environment=environment, watch=watch)
     except ProgramFailed as error:
-        last = error.lines[-1] if error.lines else f"code {error.code}"
-        return f"pg_restore cannot read it in full: {last}"
-    return ""
+        return not_decoded(error)
+    return None
 
 
 class _Hashing:
@@ -117,7 +144,7 @@ class _Hashing:
             self._thread.join(0.1)
             watch()
         if self._error is not None:
-            raise Unavailable(say("The archive could not be read: %(reason)s", reason=str(self._error)))
+            raise unreadable(self._error) from self._error
         return self._digest
 
     def _work(self) -> None:

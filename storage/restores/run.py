@@ -16,7 +16,7 @@ import psycopg
 
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord, Verification
-from storage.backups.verify import file_sha256
+from storage.backups.verify import file_sha256, other_content
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
@@ -286,7 +286,7 @@ class _Run:
         if found == backup.sha256:
             context.log(f"SHA-256 equal to what was written: {found}")
             return backup, path, archive
-        reason = f"the file's SHA-256 is {found}, {backup.sha256} was written"
+        reason = other_content(found, backup.sha256)
         restorer.catalog.record_verification(
             backup,
             Verification(at=restorer.clock(), good=False, seconds=round(time.monotonic() - began, 3), reason=reason),
@@ -297,7 +297,7 @@ class _Run:
             advice=say("Restore the newest good backup instead: %(id)s.", id=newest.backup_id)
             if newest
             else say("There is no other good backup of %(database)s. Take one now.", database=backup.database),
-            words=reason,
+            words=str(reason),
         )
 
     def _plan(self, request: RestoreRequest) -> RestorePlan:

@@ -59,6 +59,10 @@ class Ticker:
         self._scheduler.run_pending()
         self._heartbeat = self._clock()
 
+    def tick_all(self) -> None:
+        """Do everything now, due or not."""
+        self._scheduler.run_all()
+
     def _loop(self) -> None:
         while not self._stopping.wait(self._tick_seconds):
             try:

@@ -354,3 +354,59 @@ def test_its_own_heartbeat_is_seen(with_url: Settings) -> None:
         assert storage.ticker.heartbeat is not None
     finally:
         storage.stop()
+
+
+TERMINAL = """
+import sys
+from storage.backups.record import BackupState
+from storage.jobs.model import JobKind, JobState
+from storage.opening import open_storage
+from storage.settings import Settings
+from tests.builders import a_backup
+storage = open_storage(Settings.from_environment())
+job, _ = storage.runner.request(JobKind.TAKE, database="shop", parameters={}, by="ana", background=False)
+storage.jobs.save(job.with_(state=JobState.RUNNING))
+storage.backups.catalog.save(a_backup(database="shop", state=BackupState.TAKING, archive="", job_id=job.job_id))
+print(job.job_id, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_terminal_leaves_is_put_in_order_without_a_restart(settings: Settings) -> None:
+    storage = open_storage(settings)
+    environment = os.environ | {"BACKUP_STORAGE_PATH": str(settings.data_folder)}
+    terminal = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert terminal.stdout is not None
+    job_id = terminal.stdout.readline().strip()
+    every_minute(storage)
+    assert storage.jobs.get(job_id).state is JobState.RUNNING, "it runs in another process"
+    terminal.kill()
+    terminal.communicate()
+    every_minute(storage)
+    assert storage.jobs.get(job_id).state is JobState.INTERRUPTED
+    assert [record.state for record in storage.backups.catalog.all()] == [BackupState.INTERRUPTED]
+    assert (settings.data_folder / ".reserve").exists()
+
+
+def test_an_archive_that_comes_back_is_read_in_full_once(settings: Settings) -> None:
+    storage = open_storage(settings)
+    record = a_backup(database="shop", state=BackupState.MISSING, bytes=5, archive="archives/shop/x.dump")
+    storage.backups.catalog.save(record)
+    every_minute(storage)
+    assert storage.jobs.active() == []
+    storage.backups.catalog.archive_path(record).write_bytes(b"PGDMP")
+    every_minute(storage)
+    [job] = storage.jobs.active()
+    assert job.kind is JobKind.VERIFY and job.parameters == {"backup_id": record.backup_id}
+    storage.jobs.ask_to_stop(job.job_id, by="ana")
+    storage.runner.run_here(job)
+    every_minute(storage)
+    assert storage.jobs.active() == [], "not again every minute"
+    storage.stop()
+
+
+def every_minute(storage: Storage) -> None:
+    """What the schedule thread does when everything is due."""
+    storage.ticker.tick_all()

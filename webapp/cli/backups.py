@@ -185,6 +185,8 @@ def _facts(storage: Storage, record: BackupRecord) -> dict[str, Any]:
     archive = str(storage.backups.catalog.archive_path(record)) if record.archive else None
     facts = record.to_json() | {"archive": archive, "rows": record.rows}
     del facts["format"]
+    if record.verified:
+        facts["verified"] = facts["verified"] | {"reason": str(record.verified.reason or "")}
     return facts | {"error": refusals.in_json(dict(record.error)) if record.error else None}
 
 
@@ -201,7 +203,7 @@ def _not_good(record: BackupRecord) -> StorageError:
     return Damaged(
         say("The backup %(id)s is %(state)s and will not be used.", id=record.backup_id, state=record.state.value),
         effect=say("The databases are not affected."),
-        words=record.verified.reason if record.verified else "",
+        words=str(record.verified.reason or "") if record.verified else "",
     )
 
 

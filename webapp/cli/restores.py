@@ -55,6 +55,7 @@ def run(backup_id: str, into: str | None, replace: bool, yes: bool, as_json: boo
     """
     request = _request(backup_id, into=into, replace=replace)
     with opened() as storage:
+        storage.settle()  # a killed command may have left its database beside the one that is meant
         confirmed = _confirmed(storage, request, yes=yes) if replace else ""
         job, ours = storage.restores.start(request, by=answers.who(), confirmed=confirmed, background=False)
         job = foreground.carry_out(storage, job, ours=ours)
@@ -73,6 +74,7 @@ def run(backup_id: str, into: str | None, replace: bool, yes: bool, as_json: boo
 def list_(as_json: bool) -> None:
     """List restores, newest first."""
     with opened() as storage:
+        storage.settle()
         found = storage.restores.all()
     if as_json:
         return answers.document([_facts(record) for record in found])

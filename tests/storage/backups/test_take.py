@@ -10,12 +10,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from storage import reserve
+from storage.backups.catalog import archive_name
 from storage.backups.record import BackupState
+from storage.errors import Message
 from storage.jobs.model import Job, JobState
 from storage.jsonfiles import read
 from storage.postgres.connection import Connection, connect
@@ -36,14 +40,12 @@ def do(connection: Connection, *statements: str) -> None:
 
 def error_of(job: Job) -> str:
     assert job.error is not None
-    cause = job.error["cause"]
-    return str(cause["template"] % cause["facts"]) if cause["facts"] else str(cause["template"])
+    return str(Message.from_json(job.error["cause"]))
 
 
 def advice_of(job: Job) -> str:
     assert job.error is not None
-    advice = job.error["advice"]
-    return str(advice["template"] % advice["facts"]) if advice["facts"] else str(advice["template"])
+    return str(Message.from_json(job.error["advice"]))
 
 
 def test_a_backup_holds_what_its_record_says(workshop: Workshop) -> None:
@@ -53,6 +55,7 @@ def test_a_backup_holds_what_its_record_says(workshop: Workshop) -> None:
     archive = workshop.catalog.archive_path(record)
     assert re.fullmatch(r"backup_shop_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.dump", archive.name)
     assert archive.stat().st_size == record.bytes
+    assert archive.stat().st_mode & 0o077 == 0
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == record.sha256
     assert {name: table.rows for name, table in record.tables.items()} == {
         "public.customers": 500,
@@ -352,6 +355,50 @@ def test_a_full_disk_fails_the_backup_and_not_the_metadata(workshop: Workshop, s
     assert on_disk.take()[0].state is JobState.COMPLETED
 
 
+def test_a_disk_that_stays_full_is_still_told_of_in_the_record(workshop: Workshop, small_disk: Path) -> None:
+    do(
+        workshop.connection,
+        "CREATE TABLE noise AS SELECT gen_random_uuid() a, gen_random_uuid() b FROM generate_series(1, 400000)",
+    )
+    on_disk = Workshop(folder=small_disk / "backups", connection=workshop.connection, majors=workshop.majors)
+    on_disk.catalog.save(a_small_earlier_backup())
+    assert reserve.keep(on_disk.folder, size=1 << 20)
+    with ExitStack() as held:
+        # Somebody else reads what is being written, so that removing it makes no room, and fills what else is free.
+        others = held.enter_context((small_disk / "others").open("wb", buffering=0))
+        opened: set[Path] = set()
+
+        def fill(job: Job) -> None:
+            for path in (on_disk.folder / "staging").glob("*/*"):
+                if path not in opened and path.is_file():
+                    opened.add(path)
+                    held.enter_context(path.open("rb"))
+            if job.progress.written:
+                with suppress(OSError):
+                    while True:
+                        others.write(b"x" * 4096)
+
+        job, record = on_disk.take(on_progress=fill)
+        assert "is full" in error_of(job)
+        assert on_disk.store.get(job.job_id).state is JobState.FAILED
+        assert record.state is BackupState.FAILED
+        assert not on_disk.locks.is_held(on_disk.store.lock_name(job.job_id))
+        assert not (on_disk.folder / ".reserve").exists()
+
+
+def test_a_publication_that_fails_leaves_neither_archive_nor_copy(workshop: Workshop) -> None:
+    def be_in_the_way(job: Job) -> None:
+        if job.progress.step == "publish":
+            record = workshop.catalog.get(job.result["backup_id"])
+            name = archive_name(record.database, record.started_at, no_logs=False)
+            (workshop.catalog.archives / "shop" / name / "something").mkdir(parents=True, exist_ok=True)
+
+    job, record = workshop.take(on_progress=be_in_the_way)
+    assert job.state is JobState.FAILED and record.state is BackupState.FAILED
+    assert list((workshop.catalog.archives / "shop").glob("*.json")) == []
+    assert workshop.catalog.rebuild() == []
+
+
 def test_too_little_room_is_refused_before_anything_is_written(workshop: Workshop) -> None:
     workshop.use(space_reserve=10**18)
     job, _ = workshop.take()
@@ -416,3 +463,16 @@ def test_the_password_is_in_no_argument_and_no_environment(workshop: Workshop) -
     assert seen and all(b"PGPASSFILE" in facts and secret not in facts for facts in seen)
     log = "\n".join(line.text for line in workshop.store.log(job.job_id))
     assert secret.decode() not in log
+
+
+def test_a_large_object_that_may_not_be_read_is_named_with_the_grant(
+    workshop: Workshop, restricted: Connection
+) -> None:
+    do(workshop.connection, "GRANT pg_read_all_data TO restricted", "SELECT lo_from_bytea(4242, 'x')")
+    everything = workshop.connection
+    workshop.connection = restricted
+    job, _ = workshop.take()
+    assert "the large object 4242" in error_of(job)
+    assert "GRANT SELECT ON LARGE OBJECT 4242" in advice_of(job)
+    do(everything, "GRANT SELECT ON LARGE OBJECT 4242 TO restricted")
+    assert workshop.take()[0].state is JobState.COMPLETED

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.backups.record import BackupRecord, BackupState
-from storage.errors import Conflict, Damaged
+from storage.backups.record import BackupRecord, BackupState, Verification
+from storage.backups.verify import other_size
+from storage.clock import utc_now
+from storage.errors import Conflict, Damaged, Unavailable
 from storage.jobs.model import JobState
 from storage.jsonfiles import read
 from tests.storage.backups.test_take import advice_of, error_of
@@ -56,7 +58,7 @@ def test_damage_is_found_named_and_remembered(workshop: Workshop, how: str, stat
     assert word in error_of(job)
     now = workshop.catalog.get(record.backup_id)
     assert now.state is state
-    assert now.verified and not now.verified.good and word in now.verified.reason
+    assert now.verified and not now.verified.good and word in str(now.verified.reason)
 
 
 @pytest.mark.parametrize(("how", "state"), [("missing", BackupState.MISSING), ("truncated", BackupState.DAMAGED)])
@@ -89,13 +91,47 @@ def test_a_missing_archive_is_noticed_when_it_is_asked_for(workshop: Workshop) -
         workshop.catalog.good_archive(record)
 
 
-def test_an_archive_that_comes_back_is_good_again(workshop: Workshop) -> None:
+def test_an_archive_that_comes_back_is_good_again_only_after_a_full_look(workshop: Workshop) -> None:
     _, record = workshop.take()
     path = workshop.catalog.archive_path(record)
     path.rename(path.with_suffix(".away"))
     assert [changed.state for changed in workshop.catalog.check_files()] == [BackupState.MISSING]
+    assert workshop.catalog.come_back() == []
     path.with_suffix(".away").rename(path)
-    assert [changed.state for changed in workshop.catalog.check_files()] == [BackupState.COMPLETE]
+    damage(path, "one bit flipped")
+    missing = workshop.catalog.get(record.backup_id)
+    assert workshop.catalog.check_file(missing) == missing, "its size says nothing of its bits"
+    assert workshop.catalog.come_back() == [missing]
+    workshop.verify(missing)
+    assert workshop.catalog.get(record.backup_id).state is BackupState.DAMAGED
+    damage(path, "one bit flipped")  # back
+    workshop.verify(missing)
+    assert workshop.catalog.get(record.backup_id).good
+
+
+def test_a_path_that_cannot_be_read_says_nothing_of_its_archive_and_hides_no_other(workshop: Workshop) -> None:
+    _, unreadable = workshop.take()
+    _, removed = workshop.take()
+    path = workshop.catalog.archive_path(unreadable)
+    path.rename(path.with_suffix(".away"))
+    path.symlink_to(path)  # ELOOP: not even root can read it
+    workshop.catalog.archive_path(removed).unlink()
+    assert [changed.backup_id for changed in workshop.catalog.check_files()] == [removed.backup_id]
+    assert workshop.catalog.get(unreadable.backup_id) == unreadable
+    with pytest.raises(Unavailable, match="could not be read"):
+        workshop.catalog.good_archive(unreadable)
+    assert workshop.catalog.newest_good("shop") is None
+    assert workshop.verify(unreadable).state is JobState.FAILED
+    assert workshop.catalog.get(unreadable.backup_id) == unreadable
+
+
+def test_why_an_archive_is_not_good_is_a_sentence_and_old_records_have_text() -> None:
+    look = Verification(at=utc_now().replace(microsecond=0), good=False, seconds=1.0, reason=other_size(5, 6))
+    assert str(look.reason) == "the file has 5 bytes, 6 were written"
+    assert Verification.from_json(look.to_json()) == look
+    old = Verification.from_json(look.to_json() | {"reason": "100% of it is gone"})
+    assert str(old.reason) == "100% of it is gone" and Verification.from_json(old.to_json()) == old
+    assert Verification.from_json(look.to_json() | {"reason": ""}).reason is None
 
 
 def test_a_damaged_archive_is_good_again_only_after_a_full_look(workshop: Workshop) -> None:
