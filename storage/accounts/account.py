@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.accounts import permissions
 from storage.accounts.permissions import Role
-from storage.clock import from_text, to_text
+from storage.clock import from_required_text, to_text
 from storage.errors import InvalidRecord, say
 
 
@@ -48,16 +48,9 @@ class Account:
                     name=data["name"],
                     role=Role(data["role"]),
                     password_hash=data["password_hash"],
-                    created_at=a_time(data["created_at"]),
+                    created_at=from_required_text(data["created_at"]),
                     created_by=data["created_by"],
-                    password_changed_at=a_time(data["password_changed_at"]),
+                    password_changed_at=from_required_text(data["password_changed_at"]),
                 )
             case newer:
                 raise InvalidRecord(say("The account's format %(format)s is newer than this program.", format=newer))
-
-
-def a_time(text: str) -> datetime:
-    moment = from_text(text)
-    if moment is None:
-        raise ValueError("a time is missing")
-    return moment

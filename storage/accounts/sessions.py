@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.accounts.account import a_time
-from storage.clock import Clock, to_text
+from storage.clock import Clock, from_required_text, to_text
 from storage.errors import InvalidRecord, NotFound, say
 from storage.jsonfiles import Records
 
@@ -50,8 +49,8 @@ class Session:
                 return cls(
                     key=data["key"],
                     account=data["account"],
-                    created_at=a_time(data["created_at"]),
-                    last_seen_at=a_time(data["last_seen_at"]),
+                    created_at=from_required_text(data["created_at"]),
+                    last_seen_at=from_required_text(data["last_seen_at"]),
                     address=data["address"],
                     browser=data["browser"],
                     stay=data["stay"],

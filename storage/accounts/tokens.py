@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.accounts.account import a_time
-from storage.clock import Clock, from_text, to_text
+from storage.clock import Clock, from_required_text, from_text, to_text
 from storage.errors import InvalidRecord, NotFound, say
 from storage.jsonfiles import Records
 
@@ -45,7 +44,7 @@ class Token:
                     key=data["key"],
                     prefix=data["prefix"],
                     account=data["account"],
-                    created_at=a_time(data["created_at"]),
+                    created_at=from_required_text(data["created_at"]),
                     last_used_at=from_text(data["last_used_at"]),
                 )
             case newer:

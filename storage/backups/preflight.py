@@ -45,7 +45,8 @@ def choose_program(installations: Sequence[Installation], server_major: int) -> 
     """The pg_dump for a server: the lowest major that is not below it. Raises Unavailable when there is none."""
     chosen = for_dump(installations, server_major)
     if chosen is None:
-        have = ", ".join(str(major) for major in sorted({one.major for one in installations})) or "none"
+        majors = sorted({one.major for one in installations})
+        have = ", ".join(str(major) for major in majors) if majors else say("none")
         raise Unavailable(
             say(
                 "The server is PostgreSQL %(server)s; pg_dump of that version is needed, here is %(have)s.",

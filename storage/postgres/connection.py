@@ -50,12 +50,16 @@ class Connection:
     sslrootcert: str = ""
 
     def __post_init__(self) -> None:
-        fields = {"host": self.host, "user": self.user, "database": self.dbname}
-        for name, value in fields.items():
+        fields = (
+            (self.host, say("The host is missing."), say("The host holds letters that it cannot have.")),
+            (self.user, say("The user is missing."), say("The user holds letters that it cannot have.")),
+            (self.dbname, say("The database is missing."), say("The database holds letters that it cannot have.")),
+        )
+        for value, missing, strange in fields:
             if not value:
-                raise Invalid(say("The %(field)s is missing.", field=name))
+                raise Invalid(missing)
             if len(value.encode()) > 255 or any(not letter.isprintable() for letter in value):
-                raise Invalid(say("The %(field)s holds letters that it cannot have.", field=name))
+                raise Invalid(strange)
         if "," in self.host:
             raise Invalid(say("Several hosts in one connection are not supported; name one."))
         if not 1 <= self.port <= 65535:

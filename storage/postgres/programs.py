@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from storage.errors import Message, say
+
 ArchiveFormat = tuple[int, int]
 """The version in the header of a custom-format archive: (1, 14) is shown as 1.14."""
 
@@ -63,11 +65,13 @@ class Installation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenInstallation:
-    """Programs that are there and cannot be used: in their own words, and with the command that mends it."""
+    """Programs that are there and cannot be used: why, as a rule in their own words, and what mends it."""
 
     folder: Path
-    reason: str
-    mend: str
+    reason: Message
+    mend: Message
+    command: str = ""
+    """What to type to mend it, where one command does."""
 
 
 def find_installations(settings_bin_dirs: Sequence[Path], tools_folder: Path) -> tuple[Installation, ...]:
@@ -85,7 +89,11 @@ def find_broken(settings_bin_dirs: Sequence[Path], tools_folder: Path) -> tuple[
 def look(bin_dirs: Sequence[Path], tools_folder: Path) -> list[Installation | BrokenInstallation]:
     """Both kinds, in the order of the search. Cheap: a program is asked again only when its file has changed."""
     found: list[Installation | BrokenInstallation] = [
-        BrokenInstallation(folder=folder, reason="There are no PostgreSQL programs in it.", mend="Correct PG_BIN_DIRS.")
+        BrokenInstallation(
+            folder=folder,
+            reason=say("There are no PostgreSQL programs in it."),
+            mend=say("Correct PG_BIN_DIRS."),
+        )
         for folder in bin_dirs
         if not _real_folder(folder)
     ]
@@ -239,12 +247,15 @@ def _own_libraries(folder: Path) -> Path | None:
 
 
 def _broken(folder: Path, words: str) -> BrokenInstallation:
+    command = ""
     if "GLIBC_" in words:
-        mend = "These programs need a system with glibc 2.34 or newer; install PostgreSQL from its own packages."
+        mend = say("These programs need a system with glibc 2.34 or newer; install PostgreSQL from its own packages.")
     elif "shared libraries" in words and shutil.which("apt-get"):
-        mend = f"apt-get install {' '.join(LIBRARIES)}"
+        command = f"apt-get install {' '.join(LIBRARIES)}"
+        mend = say("Run: %(command)s", command=command)
     elif "shared libraries" in words:
-        mend = "Install the named library with the package manager of this system."
+        mend = say("Install the named library with the package manager of this system.")
     else:
-        mend = "Install these programs again."
-    return BrokenInstallation(folder=folder, reason=words or "pg_dump does not say its version.", mend=mend)
+        mend = say("Install these programs again.")
+    reason = Message("%(words)s", {"words": words}) if words else say("pg_dump does not say its version.")
+    return BrokenInstallation(folder=folder, reason=reason, mend=mend, command=command)

@@ -175,8 +175,8 @@ def _working(final: Path, release: Release) -> Installation:
             raise Unavailable(
                 say("PostgreSQL %(version)s is in %(folder)s, but cannot run.",
                     version=release.version, folder=str(final)),
-                advice=say("Run: %(command)s", command=one.mend),
-                words=one.reason,
+                advice=one.mend,
+                words=str(one.reason),
             )  # fmt: skip
     return next(one for one in found if isinstance(one, Installation))
 

@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 import click
 from rich.cells import cell_len
 
-from storage.errors import StorageError
+from storage.errors import StorageError, size_in_words
 from webapp.cli import refusals
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def with_json(command: Command) -> Command:
@@ -72,12 +70,7 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Se
 
 
 def size(count: int | None) -> str:
-    if count is None:
-        return "–"
-    value, unit = float(count), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+    return "–" if count is None else size_in_words(count)
 
 
 def moment(at: datetime | None) -> str:

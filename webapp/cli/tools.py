@@ -28,7 +28,10 @@ def list_(as_json: bool) -> None:
     found = programs.find_installations(settings.pg_bin_dirs, folder)
     broken = programs.find_broken(settings.pg_bin_dirs, folder)
     if as_json:
-        trouble = [{"folder": str(one.folder), "reason": one.reason, "mend": one.mend} for one in broken]
+        trouble = [
+            {"folder": str(one.folder), "reason": str(one.reason), "mend": one.command or str(one.mend)}
+            for one in broken
+        ]
         return answers.document({"programs": [_facts(one) for one in found], "broken": trouble})
     if found:
         rows = [
@@ -45,7 +48,7 @@ def list_(as_json: bool) -> None:
     else:
         answers.line("No PostgreSQL programs were found. To install them: pghaven tools install 18")
     for one in broken:
-        answers.note(f"{one.folder} cannot be used: {one.reason}\n  To mend it: {one.mend}")
+        answers.note(f"{one.folder} cannot be used: {one.reason}\n  {one.mend}")
     return None
 
 

@@ -6,7 +6,7 @@ from webapp.cli import answers
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(None, "–"), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_400_000_000, "1.4 GB")]
+    ("count", "words"), [(None, "–"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_400_000_000, "1.4 GB")]
 )
 def test_sizes_have_their_unit(count: int | None, words: str) -> None:
     assert answers.size(count) == words
