@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from storage.errors import ProgramFailed
+from storage.postgres.connection import Connection, connect
 from storage.postgres.process import run_program
 from storage.postgres.undertaker import Undertaker
+from tests.servers import Server
 
 RUNNING = """
 import sys
@@ -91,3 +94,61 @@ def test_a_program_that_fails_is_still_told_with_its_code() -> None:
     with pytest.raises(ProgramFailed) as refusal:
         run_program(["/bin/sh", "-c", "echo no >&2; exit 3"], environment={})
     assert refusal.value.code == 3 and refusal.value.lines == ("no",)
+
+
+RESTORING = """
+import os, sys
+from storage.postgres.process import run_program
+run_program(sys.argv[1:], environment=os.environ)
+"""
+
+
+@pytest.mark.postgres
+def test_workers_of_pg_restore_that_make_indexes_are_gone_within_a_second(
+    server: Server, empty_database: Connection, tmp_path: Path
+) -> None:
+    with connect(empty_database, application="tests") as session:
+        session.execute(
+            "CREATE FUNCTION slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql"
+            " AS 'BEGIN IF n > 5 THEN PERFORM pg_sleep(2); END IF; RETURN n; END';"
+            "CREATE TABLE a AS SELECT 9 AS n; CREATE TABLE b AS SELECT 9 AS n;"
+            # As slow as an index of some GB.
+            "CREATE INDEX ON a (slow(n)); CREATE INDEX ON b (slow(n))"
+        )
+    password = empty_database.password.reveal if empty_database.password else ""
+    environment = {
+        **os.environ,
+        "PGHOST": empty_database.host,
+        "PGPORT": str(empty_database.port),
+        "PGUSER": empty_database.user,
+        "PGPASSWORD": password,
+    }
+    archive = tmp_path / "archive.dump"
+    programs = server.installation
+    dump = [programs.program("pg_dump"), "--format=custom", f"--file={archive}", f"--dbname={empty_database.dbname}"]
+    run_program(dump, environment=environment)
+    with server.a_database() as target:
+        restore = [str(programs.program("pg_restore")), "--jobs=2", f"--dbname={target.dbname}", str(archive)]
+        process = subprocess.Popen([sys.executable, "-c", RESTORING, *restore], env=environment)
+        making = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE 'CREATE INDEX%%'"
+        deadline = time.monotonic() + 20
+        with connect(server.connection, application="tests") as session:
+            while (row := session.execute(making, (target.dbname,)).fetchone()) and row[0] < 2:
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.01)
+        workers = [pid for pid in all_processes() if str(archive) in command_of(pid) and pid != process.pid]
+        assert len(workers) == 3, "pg_restore and its two workers"
+        process.kill()
+        process.wait()
+        assert gone_after(workers, 1.0)
+
+
+def all_processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
