@@ -18,6 +18,7 @@ from storage.backups.record import BackupState
 from storage.backups.take import Taker
 from storage.clock import Clock, to_text, utc_now
 from storage.databases import log_tables
+from storage.databases.environment import RememberedEnvironment
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.registry import Demos, Registry, from_environment
 from storage.databases.status import DatabaseStatuses
@@ -82,6 +83,8 @@ class Storage:
         self.box = SecretBox(key)
         self.jobs = JobStore(metadata / "jobs", locks=self.locks, clock=clock)
         self.runner = JobRunner(self.jobs, clock=clock, workers=settings.parallel_jobs)
+        self._environment = self._given_database()
+        self._remembered = RememberedEnvironment(metadata / "environment.json", box=self.box)
         self.embedded_trouble: StorageError | None = None
         """Why the embedded server could not be started."""
         self.databases = self._registry(metadata / "databases")
@@ -91,6 +94,7 @@ class Storage:
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.ticker = self._ticker()
         self._instance: HeldLock | None = None
+        self._opened_at = clock()
         self._asked_to_verify: set[str] = set()
 
     @cached_property
@@ -119,16 +123,27 @@ class Storage:
                 advice=say("Run: pghaven tools install 18"),
             )
         self.embedded.ensure_running()
-        if self.settings.database_url is None:
+        if self._default_database() is None:
             for name in demo.NAMES:
                 self.embedded.provide(name, lambda name=name: demo.script(name))  # type: ignore[misc]
         return self.embedded
 
     # The life of a web process
 
+    def claim(self) -> None:
+        """Become this data folder's instance, and nothing more yet. Raises Conflict, naming the one that it has."""
+        if self._instance is None:
+            self._instance = self._become_the_instance()
+
+    def tell_where(self, url: str) -> None:
+        """Let a second instance that is refused say where the first one can be reached."""
+        if self._instance is not None:
+            self._instance.holder_is(f"{self._who()}, at {url}")
+
     def start(self) -> None:
         """Become this data folder's instance: put in order what a crash left, and begin to work by ourselves."""
-        self._instance = self._become_the_instance()
+        self.claim()
+        self._remember_environment()
         self._put_in_order()
         self.accounts.start(admin_password=self.settings.admin_password)
         if self.settings.database_url is None:
@@ -148,10 +163,12 @@ class Storage:
             self._instance.release()
             self._instance = None
 
+    def _who(self) -> str:
+        return f"process {os.getpid()} on {socket.gethostname()} since {to_text(self._opened_at)}"
+
     def _become_the_instance(self) -> HeldLock:
-        holder = f"process {os.getpid()} on {socket.gethostname()} since {to_text(self.clock())}"
         try:
-            return self.locks.take("instance", holder=holder)
+            return self.locks.take("instance", holder=self._who())
         except LockHeld as error:
             raise Conflict(
                 say("%(folder)s belongs to another pghaven: %(holder)s.",
@@ -235,17 +252,35 @@ class Storage:
     # Building
 
     def _registry(self, folder: Path) -> Registry:
-        url = self.settings.database_url
         return Registry(
             folder,
             box=self.box,
             clock=self.clock,
             locks=self.locks,
             test=Tester(self.programs, before=self._reach),
-            environment=from_environment(url, self.settings.database_variable) if url else None,
+            environment=self._default_database,
             demos=Demos(names=demo.NAMES, connection=self._demo_connection),
             in_use=self._in_use,
+            backed_up_as=self._backed_up_as,
         )
+
+    def _given_database(self) -> DatabaseProfile | None:
+        url = self.settings.database_url
+        return from_environment(url, self.settings.database_variable) if url else None
+
+    def _default_database(self) -> DatabaseProfile | None:
+        """That of our own environment, else that of the web process of this folder, running or not."""
+        return self._environment or self._remembered.profile()
+
+    def _remember_environment(self) -> None:
+        if self._environment is None:
+            self._remembered.forget()
+        else:
+            self._remembered.remember(self._environment, variable=self.settings.database_variable)
+
+    def _backed_up_as(self, name: str) -> str:
+        newest = self.backups.catalog.newest_good(name)
+        return newest.source.database if newest else ""
 
     def _in_use(self, name: str) -> StorageError | None:
         """Why a database has to stay where it is: a job is at work on it, or its server is not in order yet."""

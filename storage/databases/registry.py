@@ -49,13 +49,17 @@ class Registry:
         clock: Clock,
         locks: FileLocks,
         test: Callable[[Connection], ConnectionTest],
-        environment: DatabaseProfile | None = None,
+        environment: Callable[[], DatabaseProfile | None] = lambda: None,
         demos: Demos = Demos(),
         in_use: Callable[[str], StorageError | None] = lambda name: None,
+        backed_up_as: Callable[[str], str] = lambda name: "",
     ) -> None:
-        """`in_use` says why a database can neither be removed nor moved now."""
+        """`environment` is asked each time: the web process may start while a command at the terminal still works.
+        `in_use` says why a database can neither be removed nor moved now, `backed_up_as` which database (the server's
+        name of it) the newest good backup under a name is of; '' where there is none."""
         self._clock, self._locks, self._test = clock, locks, test
         self._environment, self._demos, self._box, self._in_use = environment, demos, box, in_use
+        self._backed_up_as = backed_up_as
         self._closed: dict[str, Unavailable] = {}
         self._records: Records[DatabaseProfile] = Records(
             folder,
@@ -87,13 +91,21 @@ class Registry:
     def add(
         self, name: str, connection: Connection, *, log_tables: Sequence[str] = (), digests: bool = True, by: str
     ) -> DatabaseProfile:
-        """Look after one more database. Raises Conflict when the name is taken, Invalid for one that cannot be."""
+        """Look after one more database. Raises Conflict when the name is taken, by a database or by the backups of
+        another one, and Invalid for one that cannot be."""
         checked_name(name)
         with self._changing():
             if any(profile.name == name for profile in self.all()):
                 raise Conflict(
                     say("There is a database “%(name)s” here already.", name=name), advice=say("Choose another name.")
                 )
+            # Else its old backups would be offered for putting in the place of a database that they were never of.
+            if (other := self._backed_up_as(name)) and other != connection.dbname:
+                raise Conflict(
+                    say("The backups here under the name “%(name)s” are of another database, %(other)s.",
+                        name=name, other=other),
+                    advice=say("Choose another name."),
+                )  # fmt: skip
             profile = DatabaseProfile(
                 name=name,
                 connection=connection,
@@ -141,7 +153,8 @@ class Registry:
         return self._test(connection)
 
     def _given(self) -> list[DatabaseProfile]:
-        return [self._environment] if self._environment else list(self._demos.profiles())
+        environment = self._environment()
+        return [environment] if environment else list(self._demos.profiles())
 
     def _decode(self, data: JsonObject) -> DatabaseProfile:
         try:

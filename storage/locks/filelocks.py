@@ -69,16 +69,25 @@ class FileLocks:
                 present = os.read(descriptor, 500).decode(errors="replace").strip()
                 os.close(descriptor)
                 raise LockHeld(name, present or "another process") from None
-        # The holder's name is for people; the lock itself is the kernel's, and is had on a full disk, too.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, holder.encode()[:500])
+        _write_holder(descriptor, holder)
         return descriptor
+
+
+def _write_holder(descriptor: int, holder: str) -> None:
+    # The holder's name is for people; the lock itself is the kernel's, and is had on a full disk, too.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode()[:500], 0)
 
 
 class HeldLock:
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
+
+    def holder_is(self, holder: str) -> None:
+        """Say more of who holds it than was known when it was taken."""
+        if self._descriptor is not None:
+            _write_holder(self._descriptor, holder)
 
     def release(self) -> None:
         if self._descriptor is not None:

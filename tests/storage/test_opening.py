@@ -18,7 +18,7 @@ import pytest
 
 from storage.backups.record import BackupState
 from storage.databases.profile import Source
-from storage.errors import Conflict, Invalid, Unavailable
+from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, Unavailable
 from storage.jobs.model import JobKind, JobState
 from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection, connect
@@ -205,12 +205,58 @@ def test_with_a_url_no_server_is_started_and_its_database_is_the_default(with_ur
         storage.stop()
 
 
+def test_without_the_variable_another_process_knows_the_same_databases(with_url: Settings) -> None:
+    web, beside = open_storage(with_url), replace(with_url, database_url=None, database_variable="")
+    web.start()
+    try:
+        wait_for_jobs(web)
+        (given,) = web.databases.all()
+        terminal = open_storage(beside)
+        assert terminal.databases.all() == [given] and given.source is Source.ENVIRONMENT
+        with pytest.raises(Conflict, match="already"):
+            terminal.databases.add(given.name, given.connection, by="terminal")
+        with pytest.raises(NotFound):
+            terminal.backups.take("hub", by="terminal", background=False)
+        job, _ = terminal.backups.take(given.name, by="terminal", background=False)
+        assert terminal.runner.run_here(job).state is JobState.COMPLETED
+        terminal.stop()
+    finally:
+        web.stop()
+    assert open_storage(beside).databases.all() == [given], "also while no web process runs"
+    kept = with_url.data_folder / "metadata" / "environment.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert given.connection.password is not None
+    assert given.connection.password.reveal not in json.loads(kept.read_text()).values()
+    assert json.loads(kept.read_text())["variable"] == "DATABASE_URL"
+
+
+def test_a_web_process_without_the_variable_has_the_demos_again(with_url: Settings, with_demos: Settings) -> None:
+    web = open_storage(with_url)
+    web.start()
+    web.stop()
+    assert open_storage(with_demos).databases.default() == web.databases.default()
+    again = open_storage(with_demos)
+    again.start()
+    again.stop()
+    assert [profile.name for profile in open_storage(with_demos).databases.all()] == ["hub", "wiki", "crearis"]
+
+
+def test_a_remembered_database_that_cannot_be_read_is_not_replaced_by_a_guess(settings: Settings) -> None:
+    storage = open_storage(settings)
+    (settings.data_folder / "metadata" / "environment.json").write_text('{"format": 1}')
+    with pytest.raises(InvalidRecord, match=r"environment\.json"):
+        storage.databases.all()
+
+
 def test_a_second_instance_is_refused_by_the_name_of_the_first(with_url: Settings) -> None:
     first, second = open_storage(with_url), open_storage(with_url)
     first.start()
     try:
         with pytest.raises(Conflict, match=f"belongs to another pghaven: process {os.getpid()}"):
             second.start()
+        first.tell_where("http://127.0.0.1:8632/")
+        with pytest.raises(Conflict, match=r"at http://127\.0\.0\.1:8632/"):
+            second.claim()
         second.stop()
         assert first.locks.is_held("instance")
     finally:

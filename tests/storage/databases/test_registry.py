@@ -27,6 +27,7 @@ def a_registry(
     demos: Demos | None = None,
     key: str = "k",
     in_use: Callable[[str], StorageError | None] = lambda name: None,
+    backed_up_as: Callable[[str], str] = lambda name: "",
 ) -> Registry:
     return Registry(
         folder / "databases",
@@ -34,9 +35,10 @@ def a_registry(
         clock=lambda: NOON,
         locks=FileLocks(folder / "locks"),
         test=lambda connection: ConnectionTest(kind="ok", message=say("ok")),
-        environment=from_environment(Secret(environment), "DATABASE_URL") if environment else None,
+        environment=lambda: from_environment(Secret(environment), "DATABASE_URL") if environment else None,
         demos=demos or Demos(),
         in_use=in_use,
+        backed_up_as=backed_up_as,
     )
 
 
@@ -169,3 +171,11 @@ def test_a_database_in_use_stays_where_it_is_but_takes_a_new_password(tmp_path: 
             registry.change("shop", elsewhere)
     registry.change("shop", replace(SHOP, user="ben", password=Secret("new")), digests=False)
     assert registry.get("shop").connection.password == Secret("new")
+
+
+def test_a_name_whose_backups_are_of_another_database_is_not_given_to_a_new_one(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path, backed_up_as=lambda name: "shop" if name == "shop" else "")
+    with pytest.raises(Conflict, match="backups here under the name “shop” are of another database, shop"):
+        registry.add("shop", SHOP.to("blog"), by="ana")
+    registry.add("shop", SHOP, by="ana")
+    registry.add("blog", SHOP.to("blog"), by="ana")
