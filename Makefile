@@ -33,7 +33,7 @@ check: setup-dev ## style, types, and which module may import which
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_import_rules.py
 
-bench: setup-dev ## measure; prints the tables of docs/ with this machine's numbers
+bench: setup-dev ## measure against the plain programs, in pairs; prints ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: setup-dev ## make the pictures of docs/ again, from the running program
