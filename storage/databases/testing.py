@@ -15,6 +15,7 @@ from storage.errors import Message, Unreachable, say
 from storage.postgres import programs, tools
 from storage.postgres.connection import Connection, explain
 from storage.postgres.programs import Installation
+from storage.postgres.quoting import quoted
 
 SECONDS = 5
 OLDEST_MAJOR = 14
@@ -37,6 +38,17 @@ class ConnectionTest:
         return self.kind == "ok"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server that let us in has said."""
+
+    version: str
+    """As SHOW server_version has it."""
+    tables: int = 0
+    readable: int = 0
+    """How many of the tables our role may read."""
+
+
 class Tester:
     """Tries connections on threads of its own, so that nothing a server or a name server does holds the caller."""
 
@@ -49,7 +61,7 @@ class Tester:
     ) -> None:
         """`before` is called in the caller's thread, and says what is tried: it may start the server first."""
         self._installations, self._before, self._seconds = installations, before, seconds
-        self._probes: Probes[str] = Probes(workers=4)
+        self._probes: Probes[Seen] = Probes(workers=4)
 
     def __call__(self, connection: Connection) -> ConnectionTest:
         connection = self._before(connection)
@@ -59,9 +71,7 @@ class Tester:
             return round(time.monotonic() - started, 3)
 
         try:
-            version = self._probes.ask(connection, lambda: server_version(connection, self._seconds)).result(
-                self._seconds + 0.5
-            )
+            seen = self._probes.ask(connection, lambda: look(connection, self._seconds)).result(self._seconds + 0.5)
         except Unreachable as error:
             return ConnectionTest(
                 kind=error.kind, message=error.cause, advice=error.advice, words=error.words, seconds=taken()
@@ -69,13 +79,14 @@ class Tester:
         except NoAnswer:
             silent = explain(connection, "timeout")
             return ConnectionTest(kind=silent.kind, message=silent.cause, advice=silent.advice, seconds=taken())
-        return judge(connection, version, self._installations(), seconds=taken())
+        return judge(connection, seen, self._installations(), seconds=taken())
 
 
 def judge(
-    connection: Connection, version: str, installations: Sequence[Installation], *, seconds: float = 0.0
+    connection: Connection, seen: Seen, installations: Sequence[Installation], *, seconds: float = 0.0
 ) -> ConnectionTest:
-    """What to say of a server that let us in: whether our programs can dump it."""
+    """What to say of a server that let us in: whether our programs can dump it, and our role may read all of it."""
+    version = seen.version
     major = int(re.split(r"\D", version, maxsplit=1)[0])
     if programs.for_dump(installations, major) is None:
         newest = max((one.major for one in installations), default=None)
@@ -97,20 +108,42 @@ def judge(
         kind="ok",
         message=say("%(database)s on %(address)s answers: PostgreSQL %(version)s.",
                     database=connection.dbname, address=connection.address, version=version),
-        advice=None
-        if major >= OLDEST_MAJOR
-        else say("PostgreSQL before %(oldest)s is not tested with pghaven.", oldest=OLDEST_MAJOR),
+        advice=_reservation(connection, seen, major),
         server_version=version,
         seconds=seconds,
     )  # fmt: skip
 
 
-def server_version(connection: Connection, seconds: int) -> str:
-    """As SHOW server_version has it. Raises Unreachable."""
+def _reservation(connection: Connection, seen: Seen, major: int) -> Message | None:
+    if major < OLDEST_MAJOR:
+        return say("PostgreSQL before %(oldest)s is not tested with pghaven.", oldest=OLDEST_MAJOR)
+    if seen.readable < seen.tables:
+        return say(
+            "A backup would be refused: %(user)s may read %(readable)s of %(tables)s tables. "
+            "Grant it on the server: GRANT pg_read_all_data TO %(role)s;",
+            user=connection.user, readable=seen.readable, tables=seen.tables, role=quoted(connection.user),
+        )  # fmt: skip
+    return None
+
+
+def look(connection: Connection, seconds: int) -> Seen:
+    """Ask the server. Raises Unreachable."""
     with bounded_session(connection, application="pghaven: test", seconds=seconds) as session:
         try:
-            row = session.execute("SHOW server_version").fetchone()
+            row = session.execute(_LOOK).fetchone()
         except psycopg.OperationalError as error:
             raise explain(connection, "timeout") from error
     assert row is not None
-    return str(row[0])
+    return Seen(str(row[0]), row[1], row[2])
+
+
+_LOOK = """
+SELECT pg_catalog.current_setting('server_version'), count(*),
+       count(*) FILTER (WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                          AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence IN ('p', 'u')
+  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""

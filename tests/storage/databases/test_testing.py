@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from storage.databases import testing
-from storage.databases.testing import judge
+from storage.databases.testing import Seen, judge
 from storage.postgres.connection import Connection, connect
 from storage.postgres.programs import Installation
 from storage.secret import Secret
@@ -68,6 +68,27 @@ def test_a_good_connection_says_the_servers_version(server: Server) -> None:
     found = a_tester(server.major)(server.connection)
     assert found.good and found.server_version.startswith(str(server.major)) and found.advice is None
     assert found.server_version in str(found.message)
+
+
+def test_a_role_that_may_not_read_everything_gets_in_and_is_told_what_is_missing(
+    server: Server, empty_database: Connection
+) -> None:
+    with connect(empty_database, application="tests") as session:
+        session.execute("CREATE ROLE \"half-blind\" LOGIN PASSWORD 'p'")
+        session.execute("CREATE TABLE seen (); CREATE TABLE unseen (); CREATE SCHEMA closed; CREATE TABLE closed.t ()")
+        session.execute('GRANT SELECT ON seen, closed.t TO "half-blind"')
+    try:
+        restricted = replace(empty_database, user="half-blind", password=Secret("p"))
+        found = a_tester(server.major)(restricted)
+        assert found.good
+        assert "half-blind may read 1 of 3 tables" in str(found.advice)
+        assert 'GRANT pg_read_all_data TO "half-blind";' in str(found.advice)
+        with connect(empty_database, application="tests") as session:
+            session.execute('GRANT pg_read_all_data TO "half-blind"')
+        assert a_tester(server.major)(restricted).advice is None
+    finally:
+        with connect(empty_database, application="tests") as session:
+            session.execute('DROP OWNED BY "half-blind"; DROP ROLE "half-blind"')
 
 
 def test_a_name_that_is_not_known() -> None:
@@ -142,12 +163,12 @@ def test_a_server_newer_than_the_programs_comes_with_the_command_that_helps(serv
 
 
 def test_a_machine_without_programs_is_told_so() -> None:
-    found = judge(Connection(host="h", user="u", dbname="d"), "16.4 (Debian 16.4-1)", ())
+    found = judge(Connection(host="h", user="u", dbname="d"), Seen("16.4 (Debian 16.4-1)"), ())
     assert found.kind == "newer" and str(found.advice) == "Run: pghaven tools install 16"
 
 
 def test_a_server_that_nobody_can_install_programs_for_is_told_so() -> None:
-    found = judge(Connection(host="h", user="u", dbname="d"), "21devel", [an_installation(18)])
+    found = judge(Connection(host="h", user="u", dbname="d"), Seen("21devel"), [an_installation(18)])
     assert found.kind == "newer" and "PG_BIN_DIRS" in str(found.advice)
 
 
