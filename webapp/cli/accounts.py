@@ -48,7 +48,7 @@ def list_(as_json: bool) -> None:
 def add(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
     """Add an account, and ask for its password."""
     password = Secret(answers.new_password(from_stdin=password_stdin, whose=name))
-    with opened() as storage:
+    with opened(may_make=True) as storage:
         account = storage.accounts.add(name, Role(role), password, by=answers.who())
     if as_json:
         return answers.document({"name": account.name, "role": account.role.value})

@@ -37,7 +37,7 @@ def take(name: str, no_logs: bool, no_digests: bool, as_json: bool) -> int:
 
     Ctrl-C ends it and leaves nothing behind. If the same backup is already being taken, it is watched instead.
     """
-    with opened() as storage:
+    with opened(may_make=True) as storage:
         job, ours = storage.backups.take(
             name, no_logs=no_logs, digests=False if no_digests else None, by=answers.who(), background=False
         )

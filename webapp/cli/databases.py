@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ import click
 
 from storage.databases.profile import DatabaseProfile
 from storage.databases.status import DatabaseStatus
-from storage.databases.testing import ConnectionTest
-from storage.errors import NotFound, say
+from storage.databases.testing import ConnectionTest, Tester
+from storage.errors import Denied, NotFound, say
+from storage.postgres import places, programs
 from storage.postgres.connection import parse_url
 from storage.secret import Secret
+from storage.settings import Settings
 from webapp.cli import answers, refusals
 from webapp.cli.program import opened
 
@@ -73,7 +76,7 @@ def add(
     if ask or password_stdin:
         password = answers.new_password(from_stdin=password_stdin, whose=connection.user, twice=False)
         connection = replace(connection, password=Secret(password))
-    with opened() as storage:
+    with opened(may_make=True) as storage:
         profile = storage.databases.add(
             name, connection, log_tables=log_tables, digests=not no_digests, by=answers.who()
         )
@@ -95,6 +98,11 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
     with opened() as storage:
         storage.databases.get(name)
         if not yes:
+            if not sys.stdin.isatty():
+                raise Denied(
+                    say("This has to be confirmed, and there is no terminal to ask."),
+                    advice=say("Add --yes to look after %(name)s no longer.", name=name),
+                )
             click.confirm(f"Stop looking after {name}? Its backups stay.", abort=True, err=True)
         storage.databases.remove(name)
     if as_json:
@@ -107,9 +115,14 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
 @answers.with_json
 def test(target: str, as_json: bool) -> int:
     """Try the connection to a database by its NAME here, or to any URL, and say what is wrong with it."""
-    with opened() as storage:
-        connection = parse_url(target) if "://" in target else storage.databases.get(target).connection
-        result = storage.databases.test(connection)
+    if "://" in target:  # needs no data folder, and makes none
+        settings = Settings.from_environment()
+        private = settings.private_folder or places.private_folder()
+        found = programs.find_installations(settings.pg_bin_dirs, places.tools_folder(private))
+        result = Tester(lambda: found)(parse_url(target))
+    else:
+        with opened() as storage:
+            result = storage.databases.test(storage.databases.get(target).connection)
     good = result.good
     code = refusals.DONE if good else refusals.exit_code_of_kind("Unreachable")
     if as_json:
@@ -145,7 +158,7 @@ def status(name: str | None, as_json: bool) -> int:
             "available" if facts["available"] else "not available",
             facts["address"],
             facts["database"],
-            facts["size_pretty"] or "–",
+            answers.size(facts["size_bytes"]),
             "–" if facts["table_count"] is None else str(facts["table_count"]),
             facts["version"] or "–",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from storage.jobs.model import Job
+from storage.jobs.model import Job, JobState, Step
 from webapp.cli import answers, refusals
 from webapp.cli.foreground import step_title
 from webapp.cli.program import opened
@@ -49,8 +49,7 @@ def show(job_id: str, lines: int, as_json: bool) -> None:
         return answers.document(job.to_json() | {"log": [{"at": entry.at, "text": entry.text} for entry in log]})
     answers.line(f"{job.kind.value} of {job.database}: {_state(job)}, asked for by {job.requested_by}")
     for step in job.steps:
-        sign = "done" if step.ended_at else "now" if step.started_at and not job.ended else "–"
-        answers.line(f"  {sign:>4}  {step.title}")
+        answers.line(f"  {_sign(job, step):>{_SIGNS_WIDTH}}  {step.title}")
     if job.error:
         answers.line(refusals.in_words(job.error))
     for entry in log:
@@ -69,6 +68,17 @@ def cancel(job_id: str, as_json: bool) -> None:
     if as_json:
         return answers.document({"id": job.job_id, "asked_to_stop": True})
     return answers.line(f"Asked job {job.job_id} to stop.")
+
+
+_SIGNS_WIDTH = max(len(state.value) for state in JobState)
+
+
+def _sign(job: Job, step: Step) -> str:
+    if step.ended_at:
+        return "done"
+    if not step.started_at:
+        return "–"
+    return job.state.value if job.ended else "now"
 
 
 def _state(job: Job) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from storage.errors import StorageError, say
+from storage.errors import NotFound, StorageError, say
 from storage.opening import Storage, open_storage
 from storage.settings import Settings
 from webapp.cli import answers, refusals
@@ -47,9 +47,19 @@ class Program(click.Group):
 
 
 @contextmanager
-def opened() -> Iterator[Storage]:
-    """The data folder that the environment names, for the length of one command; nothing is started in it."""
-    storage = open_storage(Settings.from_environment())
+def opened(*, may_make: bool = False) -> Iterator[Storage]:
+    """The data folder that the environment names, for the length of one command; nothing is started in it.
+
+    Raises NotFound where there is none, unless the command `may_make` it: one that only reads, called in another
+    folder, would leave an empty data folder there and say that there are no backups.
+    """
+    settings = Settings.from_environment()
+    if not may_make and not (settings.data_folder / "metadata").is_dir():
+        raise NotFound(
+            say("There is no data folder of pghaven in %(folder)s.", folder=str(settings.data_folder)),
+            advice=say("Name it in BACKUP_STORAGE_PATH."),
+        )
+    storage = open_storage(settings)
     try:
         yield storage
     finally:

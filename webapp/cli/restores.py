@@ -33,14 +33,19 @@ def _with_target(command: Any) -> Any:
 @restores.command()
 @_with_target
 @answers.with_json
-def plan(backup_id: str, into: str | None, replace: bool, as_json: bool) -> None:
-    """Say what restoring the backup ID would do, and what stands against it. Nothing is changed."""
+def plan(backup_id: str, into: str | None, replace: bool, as_json: bool) -> int:
+    """Say what restoring the backup ID would do, and what stands against it. Nothing is changed.
+
+    Fails when something does, as the restore itself would.
+    """
     request = _request(backup_id, into=into, replace=replace)
     with opened() as storage:
         planned = storage.restores.plan(request)
     if as_json:
-        return answers.document(planned.to_json())
-    return _print_plan(planned, answers.line)
+        answers.document(planned.to_json())
+    else:
+        _print_plan(planned, answers.line)
+    return refusals.exit_code_of_kind("Conflict") if planned.blocked else refusals.DONE
 
 
 @restores.command()

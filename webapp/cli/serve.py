@@ -56,16 +56,22 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
     try:
         _run(storage, as_json=as_json)
     finally:
-        logger.info("stopping")
         storage.stop()
 
 
 def _run(storage: Storage, *, as_json: bool) -> None:
+    # Before the port is asked for: whoever starts pghaven twice is told that it runs, and not of a port in use.
+    storage.claim()
     server = listen(create_app(storage), storage.settings)
     try:
+        url = address(server, storage.settings)
+        storage.tell_where(url)
         storage.start()
-        _say_where(storage, address(server, storage.settings), as_json=as_json)
-        server.run()  # returns when a signal's SystemExit ends its loop
+        _say_where(storage, url, as_json=as_json)
+        try:
+            server.run()  # returns when a signal's SystemExit ends its loop
+        finally:
+            logger.info("stopping")
     finally:
         server.close()
 

@@ -44,6 +44,7 @@ class Terminal:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        (folder / "metadata").mkdir(exist_ok=True)  # by which a data folder is known
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder.parent),

@@ -49,6 +49,16 @@ def test_a_plan_changes_nothing_and_compares_rows_now_with_rows_in_the_backup(
     assert with_shop("restores", "list", "--json").good().json == []
 
 
+def test_a_plan_against_which_something_stands_fails_as_the_restore_would(
+    with_shop: Terminal, shop: Connection, backup_id: str
+) -> None:
+    arguments = (backup_id, "--into", shop.dbname)  # a name that is taken
+    plan = with_shop("restores", "plan", *arguments, "--json")
+    assert plan.json["blocked"] and plan.code == 4
+    assert with_shop("restores", "plan", *arguments).code == 4
+    assert with_shop("restores", "run", *arguments).code == 4
+
+
 def test_a_backup_comes_back_in_a_new_database(with_shop: Terminal, backup_id: str, copy: Connection) -> None:
     restored = with_shop("restores", "run", backup_id, "--into", copy.dbname, "--json").good().json
     assert (restored["state"], restored["target"], restored["tables_compared"]) == ("completed", copy.dbname, 3)
