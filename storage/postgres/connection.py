@@ -234,7 +234,14 @@ def _diagnose(connection: Connection, words: str) -> tuple[str, Message, Message
             say("The host name %(host)s is not known.", host=host),
             say("Check the spelling, or use the address in numbers."),
         )
-    if "password authentication failed" in words or "no password supplied" in words or "pgpass" in words:
+    if "no password supplied" in words:
+        return (
+            "password",
+            say("The server at %(address)s asks %(user)s for a password, and none was given.",
+                address=address, user=user),
+            say("Enter the password."),
+        )  # fmt: skip
+    if "password authentication failed" in words or "pgpass" in words:
         return (
             "password",
             say("The server at %(address)s refused the password of %(user)s.", address=address, user=user),
@@ -252,6 +259,13 @@ def _diagnose(connection: Connection, words: str) -> tuple[str, Message, Message
             say("The server at %(address)s does not let %(user)s in from this machine.", address=address, user=user),
             say("Add a line for it to the server's pg_hba.conf and reload the server."),
         )
+    if connection.sslrootcert and "root certificate file" in words and "does not exist" in words:
+        return (
+            "tls",
+            say("There is no file %(path)s on the machine of pghaven, which should hold the certificate of the "
+                "server's authority.", path=connection.sslrootcert),
+            say("Put the certificate there, or name the file where it is."),
+        )  # fmt: skip
     if "does not support ssl" in words or "ssl error" in words or "certificate" in words or "root.crt" in words:
         return (
             "tls",

@@ -16,7 +16,7 @@ import pytest
 
 from storage.databases import testing
 from storage.databases.testing import Seen, judge
-from storage.postgres.connection import Connection, connect
+from storage.postgres.connection import Connection, connect, explain
 from storage.postgres.programs import Installation
 from storage.secret import Secret
 from tests.proxy import Proxy
@@ -126,7 +126,8 @@ def test_a_wrong_password(server: Server) -> None:
 
 
 def test_no_password_at_all(server: Server) -> None:
-    assert a_tester(18)(replace(server.connection, password=None)).kind == "password"
+    found = a_tester(18)(replace(server.connection, password=None))
+    assert found.kind == "password" and "none was given" in str(found.message)
 
 
 def test_tls_that_the_server_does_not_offer(over_tcp: Connection) -> None:
@@ -137,6 +138,14 @@ def test_tls_that_the_server_does_not_offer(over_tcp: Connection) -> None:
 def test_a_certificate_that_is_not_there(over_tcp: Connection) -> None:
     found = a_tester(18)(replace(over_tcp, sslmode="verify-full", sslrootcert="/nowhere/root.crt"))
     assert found.kind == "tls"
+
+
+def test_a_certificate_file_that_is_not_there_is_named() -> None:
+    """In the words that libpq has for it once the server offers TLS."""
+    connection = Connection(host="h", user="u", dbname="d", sslmode="verify-full", sslrootcert="/nowhere/root.crt")
+    words = 'connection to server at "h", port 5432 failed: root certificate file "/nowhere/root.crt" does not exist'
+    found = explain(connection, words)
+    assert found.kind == "tls" and "There is no file /nowhere/root.crt" in str(found.cause)
 
 
 def test_a_database_that_does_not_exist(server: Server) -> None:

@@ -112,7 +112,7 @@ def test_the_log_tables_that_the_applications_map_names_are_shown(
 
 def test_the_socket_of_our_own_server_is_said_in_words(admin: Browser, storage: Storage, clock: StandingClock) -> None:
     at = Connection(host="/some/where/embedded/18/run", port=5432, user="pghaven", dbname="hub")
-    storage.databases._environment = None
+    storage.databases._environment = lambda: None
     storage.databases._demos = Demos(names=("hub",), connection=lambda name: at)
     for page in ("/", "/databases", "/databases/hub", "/databases/hub/status"):
         told = re.sub("(?s)<bdi.*?</bdi>", "", admin.get(page).text)  # PostgreSQL's own words stay its own
@@ -121,7 +121,7 @@ def test_the_socket_of_our_own_server_is_said_in_words(admin: Browser, storage: 
 
 
 def test_without_any_database_the_first_is_offered(admin: Browser, storage: Storage) -> None:
-    storage.databases._environment, storage.databases._demos = None, Demos()
+    storage.databases._environment, storage.databases._demos = (lambda: None), Demos()
     page = admin.get("/databases").text
     assert "No database yet." in page and 'href="/databases/new"' in page
 
