@@ -305,9 +305,10 @@ class _Deciding:
             self._note(
                 "roles",
                 Light.WARNING,
-                say("%(role)s may not give things to %(names)s: everything will belong to %(role)s.",
-                    role=facts.role, names=", ".join(others)),
-                say("To keep owners, as a superuser: GRANT %(name)s TO %(role)s;",
+                say("%(role)s may not give things to %(names)s: everything will belong to %(role)s, and an application "
+                    "that signs in as another role may lose rights.", role=facts.role, names=", ".join(others)),
+                say("To keep owners, as a superuser: GRANT %(name)s TO %(role)s; where %(name)s is a superuser, rather "
+                    "change the owner of its few things (ALTER … OWNER TO) and take a new backup.",
                     name=quoted(others[0]), role=quoted(facts.role)),
             )  # fmt: skip
         else:
@@ -358,8 +359,8 @@ class _Deciding:
             self._bad(
                 "sessions",
                 say("%(role)s may not end the sessions of %(names)s.", role=self.facts.role, names=", ".join(held)),
-                say("On the server, as a superuser: GRANT pg_signal_backend TO %(role)s; or end them there.",
-                    role=quoted(self.facts.role)),
+                say("End them there; only a superuser can end a superuser's. For the others, as a superuser: "
+                    "GRANT pg_signal_backend TO %(role)s;", role=quoted(self.facts.role)),
             )  # fmt: skip
         elif count:
             self._note(
