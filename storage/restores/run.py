@@ -16,7 +16,7 @@ import psycopg
 
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord, Verification
-from storage.backups.verify import file_sha256, other_content
+from storage.backups.verify import file_sha256, other_content, unreadable
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
@@ -282,7 +282,10 @@ class _Run:
             context.report(progress.value("verify"))
 
         began = time.monotonic()
-        found = file_sha256(path, watch=watch, on_bytes=progress.hashed)
+        try:
+            found = file_sha256(path, watch=watch, on_bytes=progress.hashed)
+        except OSError as error:
+            raise unreadable(error) from error
         if found == backup.sha256:
             context.log(f"SHA-256 equal to what was written: {found}")
             return backup, path, archive
