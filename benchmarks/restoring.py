@@ -1,4 +1,7 @@
-"""Replace, against plain pg_restore -j2 into an empty database; and how long readers are shut out."""
+"""Replace, against plain pg_restore -j2 into an empty database; and how long readers are shut out.
+
+The same reader asks the database without a pause while either of them runs: it takes its part of the cores from both.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +42,21 @@ def run(
 
     def plain() -> None:
         server.create_database(beside.dbname)
-        subprocess.run(
-            [server.installation.program("pg_restore"), "-j2", f"--dbname={beside.dbname}", archive],
-            env=environment, check=True,
-        )  # fmt: skip
+        with reader(connection):
+            subprocess.run(
+                [server.installation.program("pg_restore"), "-j2", f"--dbname={beside.dbname}", archive],
+                env=environment, check=True,
+            )  # fmt: skip
 
     def replace() -> None:
         nonlocal peak
-        with reader(connection) as seen:
+        with reader(connection) as shut_out:
             watched = run_watched(
                 [pghaven, "restores", "run", backup_id, "--replace", "--yes", "--json"], environment=ours
             )
         peak = max(peak, watched.resident)
-        gaps.append(max(seen) * 1000)
+        assert shut_out, "the reader did not see the swap"
+        gaps.append(max(shut_out) * 1000)
 
     def tidy() -> None:
         with connect(server.connection, application="benchmarks") as session:
@@ -76,29 +81,39 @@ def run(
 
 @contextmanager
 def reader(connection: Connection) -> Iterator[list[float]]:
-    """A reader that connects anew every 5 ms and asks for a row; yields the seconds between two answers."""
+    """A reader that connects anew every 5 ms and asks for a row; yields the times in seconds in which it was shut out.
+
+    Such a time lies between two answers, when a try was refused in between or the second came from another database.
+    A pause without either is the machine's: the reader waits for a core as everybody does.
+    """
     ended = threading.Event()
-    gaps: list[float] = [0.0]
+    shut_out: list[float] = []
 
     def read() -> None:
-        answered = time.monotonic()
+        answered, database, refused = time.monotonic(), None, False
         while not ended.is_set():
             try:
                 with connect(connection, application="reader") as session:
-                    session.execute("SELECT id FROM message_request LIMIT 1").fetchone()
+                    row = session.execute(
+                        "SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),"
+                        " (SELECT id FROM message_request LIMIT 1)"
+                    ).fetchone()
             except Exception as error:  # shut out: the next try comes at once
                 assert not isinstance(error, psycopg.errors.UndefinedTable), "a reader saw a half-made database"
+                refused = True
                 time.sleep(0.001)
                 continue
             now = time.monotonic()
-            gaps.append(now - answered)
-            answered = now
+            assert row is not None and row[1] is not None, "a reader saw a half-made database"
+            if refused or database not in (None, row[0]):
+                shut_out.append(now - answered)
+            answered, database, refused = now, row[0], False
             time.sleep(0.005)
 
     thread = threading.Thread(target=read)
     thread.start()
     try:
-        yield gaps
+        yield shut_out
     finally:
         ended.set()
         thread.join()
