@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import MAXYEAR, MINYEAR, date, timedelta
 
 from storage.backups.record import BackupRecord, BackupState
 
@@ -35,6 +35,8 @@ class Query:
         days = _whole(arguments.get("days", ""), 30)
         first = _day(arguments.get("from", ""))
         last = _day(arguments.get("until", "")) or first
+        if first and last and last < first:
+            first, last = last, first
         return cls(
             days=days if days in SPANS else 30,
             database=arguments.get("database", "")[:63],
@@ -81,6 +83,8 @@ def _whole(text: str, default: int) -> int:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    # At the ends of the calendar there is no day after, and no other time zone.
+    return day if MINYEAR < day.year < MAXYEAR else None

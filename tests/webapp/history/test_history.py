@@ -152,3 +152,25 @@ def test_the_longest_gap_reaches_to_now_when_no_good_backup_came_since() -> None
     assert closed is not None
     assert (closed.length, closed.still_open) == (timedelta(hours=30), False)
     assert longest_gap([], since=NOON, now=NOON) is None
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-11-31", "yesterday"])
+@pytest.mark.parametrize("name", ["from", "until"])
+def test_a_day_that_cannot_be_is_passed_over(admin: Browser, months: None, name: str, day: str) -> None:
+    for path in ("/history", "/history.csv"):
+        answer = admin.get(path, query_string={name: day})
+        assert answer.status_code == 200, path
+    assert h1(admin.get("/history", query_string={name: day}).text) == "60 backups in 30 days"
+
+
+def test_days_the_wrong_way_round_are_turned(admin: Browser, months: None) -> None:
+    page = admin.get("/history?from=2026-11-20&until=2026-11-18").text
+    assert h1(page) == "6 backups from Wed 18 Nov to Fri 20 Nov"
+
+
+def test_a_filter_keeps_the_days_that_were_chosen(admin: Browser, months: None) -> None:
+    page = admin.get("/history?from=2026-11-18&until=2026-11-20").text
+    [form] = re.findall(r'<form class="filters".*?</form>', page, re.DOTALL)
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+    assert fields == {"from": "2026-11-18", "until": "2026-11-20"}
+    assert h1(admin.get("/history", query_string=fields | {"database": "wiki"}).text).startswith("3 backups from")
