@@ -69,6 +69,11 @@ def test_a_range_that_cannot_be_is_416(admin: Browser, address: str, asked: str)
     assert answer.headers["Content-Range"] == f"bytes */{len(BODY)}"
 
 
+def test_a_range_in_a_unit_that_nobody_knows_means_nothing(admin: Browser, address: str) -> None:
+    answer = admin.get(address, headers={"Range": "lines=1-2"})
+    assert (answer.status_code, answer.data) == (200, BODY)
+
+
 def test_what_the_client_has_already_is_not_sent_again(admin: Browser, address: str) -> None:
     etag = admin.head(address).headers["ETag"]
     assert admin.get(address, headers={"If-None-Match": etag}).status_code == 304
