@@ -50,7 +50,8 @@
   // htmx: polls are marked (they do not keep a session open), rest in a hidden tab, and say when nobody answers.
   const lost = byId("lost");
   let lastGood = new Date();
-  const isPoll = (detail) => !detail.triggeringEvent;
+  // An event that the server set off (HX-Trigger) is no person either.
+  const isPoll = (detail) => !detail.triggeringEvent?.isTrusted;
   document.addEventListener("htmx:configRequest", (event) => {
     if (isPoll(event.detail)) event.detail.headers["X-Poll"] = "1";
   });

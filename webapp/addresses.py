@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from flask import request
+
 
 def is_local_path(address: str) -> bool:
     """Whether a browser stays on this site when it is sent to `address`.
@@ -23,6 +25,11 @@ def is_local_path(address: str) -> bool:
 
 def local_path(address: str | None, *, otherwise: str) -> str:
     return address if address and is_local_path(address) else otherwise
+
+
+def asked_for() -> str:
+    """The path and query of this request, with the prefix that a proxy took off."""
+    return request.root_path + request.full_path.rstrip("?")
 
 
 def path_of(url: str | None) -> str | None:

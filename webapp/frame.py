@@ -10,7 +10,19 @@ from flask import Flask
 from htmx_flask import Htmx
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp import cookies, csrf, errors, formats, headers, language, navigation, permissions, preferences, states
+from webapp import (
+    cookies,
+    csrf,
+    errors,
+    formats,
+    headers,
+    language,
+    navigation,
+    permissions,
+    preferences,
+    states,
+    unchanged,
+)
 
 if TYPE_CHECKING:
     from storage.opening import Storage
@@ -38,6 +50,7 @@ def build(storage: Storage) -> Flask:
     errors.install(app)
     formats.install(app, storage)
     states.install(app)
+    unchanged.install(app)
     navigation.install(app)
     app.register_blueprint(preferences.bp)
     for name in CAPABILITIES:

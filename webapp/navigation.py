@@ -12,7 +12,7 @@ from flask import Flask, current_app, request, url_for
 
 from storage.backups.protection import protection
 from storage.errors import Message, say
-from webapp.addresses import path_of
+from webapp.addresses import asked_for, path_of
 from webapp.current import account_or_none, storage
 from webapp.states import State, standing_code, state
 
@@ -119,10 +119,20 @@ class Navigation:
 
     @property
     def here(self) -> str:
-        """The page to come back to after choosing a language."""
+        """The page to come back to after choosing a language: one that can be opened, not one that was only sent to."""
+        home = url_for("overview.show")
         if request.method == "GET" and request.routing_exception is None:
-            return request.full_path.rstrip("?")
-        return path_of(request.headers.get("Referer")) or "/"
+            return asked_for()
+        before = path_of(request.headers.get("Referer")) or home
+        return before if _opens(before) else home
+
+
+def _opens(path: str) -> bool:
+    """Whether there is a page at this path of ours, and not only a form's address."""
+    router = current_app.create_url_adapter(request)
+    assert router is not None
+    inside = path.partition("?")[0].removeprefix(request.root_path)
+    return router.test(inside, method="GET")
 
 
 def _open(places: tuple[Place, ...]) -> list[Place]:

@@ -10,9 +10,14 @@ from werkzeug.wrappers import Response
 
 from storage.accounts.permissions import PERMISSIONS
 from storage.errors import Denied, say
-from webapp.addresses import is_local_path, path_of
-from webapp.answers import answer
+from webapp.addresses import asked_for, is_local_path, path_of
+from webapp.answers import answer, refusal_json
 from webapp.current import account_or_none, storage, wants_json
+
+
+class SignInNeeded(Denied):
+    """Nobody is signed in, and no token that is known was sent."""
+
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -69,7 +74,7 @@ def _let_in() -> Any:
 def _to_the_door() -> Any:
     """Where somebody who is not signed in is sent, in the form that the asker understands."""
     if wants_json():
-        response = answer({"error": {"kind": "SignInNeeded", "cause": "Sign in, or send a bearer token."}}, 401)
+        response = answer(refusal_json(SignInNeeded(say("Sign in, or send a bearer token."))), 401)
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
     setup = storage().accounts.needs_setup()
@@ -82,8 +87,7 @@ def _to_the_door() -> Any:
 
 def _wanted() -> str | None:
     """The page to come back to: the one that is open when htmx asks, the one asked for otherwise."""
+    wanted = asked_for() if request.method == "GET" else None
     if request.htmx:  # type: ignore[attr-defined]
         wanted = path_of(request.htmx.current_url)  # type: ignore[attr-defined]
-    else:
-        wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return wanted if wanted and wanted != "/" and is_local_path(wanted) else None
+    return wanted if wanted and wanted != url_for("overview.show") and is_local_path(wanted) else None

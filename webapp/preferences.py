@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, request
+from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from webapp.addresses import local_path, path_of
@@ -18,7 +18,7 @@ _YEAR = 365 * 24 * 3600
 @public
 def choose() -> Response:
     back = request.form.get("next") or path_of(request.headers.get("Referer"))
-    response = redirect(local_path(back, otherwise="/"), code=303)
+    response = redirect(local_path(back, otherwise=url_for("overview.show")), code=303)
     for name, allowed in (("language", LANGUAGES), ("theme", THEMES)):
         if (value := request.form.get(name)) in allowed:
             response.set_cookie(

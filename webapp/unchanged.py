@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
+
+from flask import Flask
+
+from storage.jobs.model import Job
 
 
 def stamp(*facts: object) -> str:
     """A short mark of what a fragment shows: equal facts have equal marks, in every process."""
     return hashlib.blake2s(repr(facts).encode(), digest_size=6).hexdigest()
+
+
+def stamp_of(jobs: Iterable[Job]) -> str:
+    """A mark of which jobs there are: two are told apart from two others, however far each of them is."""
+    return stamp([job.job_id for job in jobs])
+
+
+def install(app: Flask) -> None:
+    app.add_template_filter(stamp_of, "stamp_of")
 
 
 def shown_age(age: timedelta | None) -> int | None:

@@ -14,8 +14,13 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 from flask import Flask
 
+from storage.backups.record import BackupState
 from storage.errors import say
+from storage.opening import Storage
+from tests.builders import a_backup, a_job
+from tests.conftest import StandingClock
 from tests.webapp.conftest import Browser
+from tests.webapp.seeding import keep, keep_job
 from webapp import formats
 from webapp.language import translated
 
@@ -174,6 +179,35 @@ def test_a_page_in_chinese_has_no_english_sentence(admin: Browser) -> None:
         text = text.replace("postgresql://user:password@host:5432/database", "")
         sentences = re.findall(r"(?:\b[A-Za-z]+[ ,]+){2,}[A-Za-z]+", text)
         assert sentences == [], path
+
+
+def test_nothing_stands_between_two_sentences_in_chinese(
+    admin: Browser, storage: Storage, clock: StandingClock
+) -> None:
+    keep(storage, a_backup("shop", at=clock(), state=BackupState.MISSING))
+    [missing] = storage.backups.catalog.find(database="shop")
+    pages = [admin.get(f"/restores/new?backup={missing.backup_id}", headers=CHINESE).text]
+    wrong = {"name": "", "host": "a,b", "port": "x", "user": "u", "dbname": "d", "log_tables": "x"}
+    for path in ("/databases", "/databases/new/test"):
+        pages.append(admin.post(path, data=wrong, headers=CHINESE).text)
+    for page in pages:
+        text = re.sub(r"</?(?:strong|a|span|b|bdi)\b[^>]*>", "", page)
+        assert re.findall(r"[。？！]\s+[^\s<]{2,8}", text) == []
+
+
+def test_a_word_that_counts_stands_with_its_number(admin: Browser, storage: Storage) -> None:
+    hub = storage.databases.all()[0].name
+    keep_job(storage, a_job(database=hub, at=storage.clock()))
+    page = admin.get("/", headers=CHINESE).text
+    assert re.search(r'aria-label="11月22日周日：进行中"', page)
+    assert "1 个进行中" in page
+    assert "已结束的任务" in admin.get("/jobs", headers=CHINESE).text
+
+
+def test_the_same_thing_has_one_word_in_chinese(chinese: Catalog) -> None:
+    """恢复 and not 还原, 转储 and not 导出, 目录 and not 文件夹, 个表 and not 张表."""
+    other = re.compile("还原|导出|文件夹|张表|看护|旁边")
+    assert [text for one in chinese if one.id for text in _translations(one) if other.search(text)] == []
 
 
 def test_a_sentence_of_storage_is_said_in_the_readers_language(app: Flask) -> None:

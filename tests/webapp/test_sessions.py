@@ -245,3 +245,33 @@ def test_a_token_is_shown_once(admin: Browser, storage: Storage) -> None:
     assert account and account.name == "ana"
     assert found[0] not in admin.get("/account").text
     assert found[0][:10] in admin.get("/account").text
+
+
+def test_a_wrong_present_password_is_slowed_down_like_a_sign_in(admin: Browser) -> None:
+    form = {"present": "not the password", "password": "nine herons on the pier"}
+    assert [admin.post("/account/password", data=form).status_code for _ in range(5)] == [422] * 5
+    refused = admin.post("/account/password", data=form)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+
+
+def test_a_program_without_a_token_is_told_so_in_its_language(client: Browser) -> None:
+    answer = client.get("/api/jobs", headers={"Accept-Language": "zh-CN"})
+    assert answer.status_code == 401
+    error = answer.get_json()["error"]
+    assert set(error) == {"kind", "effect", "cause", "advice", "words"}
+    assert "令牌" in error["cause"]
+
+
+def test_choosing_a_language_on_a_refused_form_leads_to_a_page(admin: Browser) -> None:
+    import re
+
+    for number in range(2):  # the second time the form comes from the address that it was sent to
+        sent_from = ("/accounts/ben", "/accounts/ben/password")[number]
+        page = admin.post(
+            "/accounts/ben/password", data={"password": "short"}, headers={"Referer": f"http://localhost{sent_from}"}
+        )
+        assert page.status_code == 422
+        found = re.search(r'name="next" value="([^"]+)"', page.text)
+        assert found
+        back = admin.post("/preferences", data={"language": "en", "next": found[1]}).location
+        assert admin.get(back).status_code == 200, back

@@ -9,6 +9,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from storage.accounts.account import Account
 from storage.accounts.accounts import TooManyTries, WrongPassword
 from storage.accounts.permissions import PERMISSIONS, Role
 from storage.errors import Conflict, Denied, Invalid, Message, StorageError, say
@@ -48,11 +49,7 @@ def sign_in() -> Response:
             stay=stay,
         )
     except (WrongPassword, TooManyTries) as error:
-        page = render_template("accounts/login.html", next=_next(), name=name, stay=stay, error=error)
-        response = make_response(page, 429 if isinstance(error, TooManyTries) else 422)
-        if isinstance(error, TooManyTries):
-            response.headers["Retry-After"] = str(error.seconds)
-        return response
+        return _refused(render_template("accounts/login.html", next=_next(), name=name, stay=stay, error=error), error)
     cookies.sign_out()
     found = accounts.session(session_id)
     assert found is not None
@@ -67,8 +64,24 @@ def logout() -> Response:
     return redirect(url_for("accounts.login"), code=303)
 
 
+def _refused(page: str, error: StorageError) -> Response:
+    """The form again; 429 with the seconds to wait after too many wrong passwords."""
+    response = make_response(page, 422)
+    if isinstance(error, TooManyTries):
+        response.status_code = 429
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def _begin_session(account: Account) -> None:
+    session_id = storage().accounts.sessions.begin(
+        account.name, address=request.remote_addr or "", browser=request.user_agent.string
+    )
+    cookies.sign_in(session_id, account, stay=False)
+
+
 def _next() -> str:
-    return local_path(request.values.get("next"), otherwise="/")
+    return local_path(request.values.get("next"), otherwise=url_for("overview.show"))
 
 
 # The first set-up
@@ -100,12 +113,9 @@ def complete_setup() -> Response:
     except (Invalid, Denied) as error:
         page = render_template("accounts/setup.html", token=token, name=name, error=error, field=_field_of(error))
         return make_response(page, 422)
-    session_id = storage().accounts.sessions.begin(
-        account.name, address=request.remote_addr or "", browser=request.user_agent.string
-    )
-    cookies.sign_in(session_id, account, stay=False)
+    _begin_session(account)
     flash(_("pghaven is yours. Nobody else can set it up any more."))
-    return redirect("/", code=303)
+    return redirect(url_for("overview.show"), code=303)
 
 
 # One's own account
@@ -129,11 +139,8 @@ def change_password() -> Response:
             address=request.remote_addr or "",
         )
     except (Invalid, WrongPassword, TooManyTries) as error:
-        return make_response(_own_page(error=error), 422)
-    session_id = accounts.sessions.begin(
-        account.name, address=request.remote_addr or "", browser=request.user_agent.string
-    )
-    cookies.sign_in(session_id, account, stay=False)
+        return _refused(_own_page(error=error), error)
+    _begin_session(account)
     flash(_("The password is changed. Everywhere else you are signed out."))
     return redirect(url_for("accounts.own"), code=303)
 
@@ -222,7 +229,7 @@ def change_role(name: str) -> Response:
     storage().accounts.change_role(name, _role())
     flash(_("The role of %(name)s is changed.", name=name))
     lost_it = not storage().accounts.get(current_name()).may("manage accounts")
-    return redirect("/" if lost_it else url_for("accounts.show", name=name), code=303)
+    return redirect(url_for("overview.show") if lost_it else url_for("accounts.show", name=name), code=303)
 
 
 @bp.post("/accounts/<name>/sessions/end")

@@ -14,6 +14,7 @@ from webapp.answers import answer, see
 from webapp.backups import byhand
 from webapp.backups.download import send_archive
 from webapp.current import current_name, storage, wants_json
+from webapp.language import who
 from webapp.permissions import requires
 
 bp = Blueprint("backups", __name__)
@@ -134,8 +135,12 @@ def _wants_no_logs() -> bool:
 
 
 def _to_job(job: Job, new: bool) -> AnyResponse:
-    if not new:
-        flash(_("This was already asked for by %(name)s. There is one job for both of you.", name=job.requested_by))
+    if not new and job.requested_by == current_name():
+        flash(_("You asked for this already. It is the same job."))
+    elif not new:
+        flash(
+            _("This was already asked for by %(name)s. There is one job for both of you.", name=who(job.requested_by))
+        )
     return see(url_for("jobs.show", job_id=job.job_id))
 
 

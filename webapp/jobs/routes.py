@@ -15,6 +15,7 @@ from webapp.answers import answer, see
 from webapp.current import current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
 from webapp.permissions import requires
+from webapp.unchanged import stamp_of
 
 bp = Blueprint("jobs", __name__)
 
@@ -38,6 +39,7 @@ def index() -> str:
         total=len(ended),
         page=page,
         pages=pages,
+        changed=request.args.get("seen") != stamp_of(active),
     )
 
 

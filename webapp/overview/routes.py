@@ -7,6 +7,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from webapp.board import Board, read_board
 from webapp.current import storage
 from webapp.permissions import requires
+from webapp.unchanged import stamp_of
 
 bp = Blueprint("overview", __name__)
 
@@ -33,10 +34,10 @@ def board() -> Response:
 @bp.get("/overview/running")
 @requires("see backups")
 def running() -> Response:
-    """What runs now. When the last one has ended, the page's other parts are told to look again."""
+    """What runs now. When one has ended or begun, the page's other parts are told to look again."""
     jobs = storage().jobs.active()
     answer = make_response(render_template("overview/_running_again.html", running=jobs))
-    if str(len(jobs)) != request.args.get("seen", ""):
+    if stamp_of(jobs) != request.args.get("seen", ""):
         answer.headers["HX-Trigger"] = "job-ended"
     return answer
 

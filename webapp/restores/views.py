@@ -125,7 +125,8 @@ def _backup(asked: Asked) -> BackupRecord:
 
 def _unusable(record: BackupRecord) -> str:
     newest = storage().backups.catalog.newest_good(record.database, besides=record.backup_id)
-    return render_template("restores/unusable.html", backup=record, newest=newest)
+    registered = any(profile.name == record.database for profile in storage().databases.all())
+    return render_template("restores/unusable.html", backup=record, newest=newest, registered=registered)
 
 
 def _plan_page(asked: Asked, decided: RestorePlan, *, changed: bool = False) -> str:

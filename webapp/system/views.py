@@ -175,7 +175,7 @@ def _shown(value: object) -> str:
         case None | "" | ():
             return ""
         case bool():
-            return "yes" if value else "no"
+            return gettext("yes") if value else gettext("no")
         case Secret():
             return str(value)
         case tuple():

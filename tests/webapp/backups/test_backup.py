@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from storage.accounts.permissions import Role
 from storage.backups.record import BackupState
-from storage.jobs.model import JobKind
+from storage.jobs.model import JobKind, JobState
 from storage.opening import Storage
 from tests.builders import NOON, a_backup, a_job, a_table
 from tests.webapp.conftest import Browser
@@ -116,11 +117,38 @@ def test_taking_answers_with_the_job(admin: Browser, storage: Storage) -> None:
 
 def test_two_who_press_at_once_get_one_job(admin: Browser, user: Browser, storage: Storage) -> None:
     register(storage, "shop")
+    storage.accounts.change_role("ben", Role.ADMIN)
     first = admin.post("/backups", data={"database": "shop"})
-    second = admin.post("/backups", data={"database": "shop"})
+    second = user.post("/backups", data={"database": "shop"})
     assert first.location == second.location
     assert len(storage.jobs.active("shop")) == 1
-    assert "already asked for by ana" in admin.get(second.location).text
+    assert "already asked for by ana" in user.get(second.location).text
+
+
+def test_who_presses_twice_is_not_told_of_somebody_else(admin: Browser, storage: Storage) -> None:
+    register(storage, "shop")
+    admin.post("/backups", data={"database": "shop"})
+    again = admin.get(admin.post("/backups", data={"database": "shop"}).location).text
+    assert "You asked for this already." in again
+    assert "both of you" not in again
+
+
+def test_what_pghaven_asked_for_itself_is_said_in_words(admin: Browser, storage: Storage) -> None:
+    register(storage, "shop")
+    storage.backups.take("shop", by="first start")
+    assert (
+        "asked for by pghaven, at its first start"
+        in admin.get(admin.post("/backups", data={"database": "shop"}).location).text
+    )
+
+
+def test_what_a_program_said_is_marked_as_english(admin: Browser, storage: Storage) -> None:
+    job = keep_job(storage, a_job(database="shop", state=JobState.COMPLETED), "pg_dump: warning: <circular>")
+    record = keep(storage, a_backup("shop", job_id=job.job_id))
+    for path in (f"/backups/{record.backup_id}", f"/jobs/{job.job_id}"):
+        page = admin.get(path, headers={"Accept-Language": "zh-CN"}).text
+        assert '<li class="s-warning">' in page, path
+        assert '<span lang="en">pg_dump: warning: &lt;circular&gt;</span>' in page, path
 
 
 def test_all_databases_can_be_taken_at_once(admin: Browser, storage: Storage) -> None:

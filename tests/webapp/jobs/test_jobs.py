@@ -203,6 +203,28 @@ def test_the_list_of_active_jobs_stops_asking_when_none_is_left(admin: Browser, 
     assert "Nothing is running" in part
 
 
+def test_what_has_ended_joins_the_list_below(admin: Browser, storage: Storage, job: Job) -> None:
+    [address] = re.findall(r'hx-get="(/jobs\?[^"]+)"', admin.get("/jobs").text)
+    assert 'id="ended"' not in admin.get(address, headers=HTMX).text
+    ended(storage, job)
+    part = admin.get(address, headers=HTMX).text
+    assert 'id="ended" aria-labelledby="ended-title" hx-swap-oob="true"' in part
+    assert "hub is backed up" in part
+
+
+def test_a_restore_that_failed_says_first_what_happened_to_the_data(
+    admin: Browser, storage: Storage, clock: StandingClock
+) -> None:
+    running = keep_job(storage, a_job(JobKind.RESTORE, database="hub", at=clock() - timedelta(minutes=5)))
+    failed = a_job(database="hub", at=clock(), state=JobState.FAILED)
+    ended(storage, running, JobState.FAILED, error=failed.error)
+    page = admin.get(f"/jobs/{running.job_id}").text
+    assert re.search(r"<h1[^>]*>Nothing was changed.</h1>", page)
+    assert "The restore of hub failed" in page
+    said = admin.get(f"/jobs/{running.job_id}?said=75", headers=HTMX).text
+    assert re.search(r'<p id="milestone"[^>]*>\s*Nothing was changed. The restore of hub failed</p>', said)
+
+
 def test_the_json_twin_is_the_record(admin: Browser, job: Job) -> None:
     facts = admin.get(f"/api/jobs/{job.job_id}").json
     assert (facts["id"], facts["state"], facts["progress"]["percent"]) == (job.job_id, "running", 43)
@@ -216,3 +238,5 @@ def test_a_job_that_is_not_there_is_a_404(admin: Browser) -> None:
 def test_jobs_speak_chinese(admin: Browser, job: Job) -> None:
     page = admin.get(f"/jobs/{job.job_id}", headers={"Accept-Language": "zh-CN"}).text
     assert '<html lang="zh-Hans"' in page
+    for said in ("正在备份 hub", "第 2 个表，共 4 个", "还剩约", "取消…"):
+        assert said in page, said

@@ -147,12 +147,13 @@ def test_the_running_box_stops_asking_when_nothing_runs_and_wakes_the_others(
     admin: Browser, storage: Storage, hub: str
 ) -> None:
     job = keep_job(storage, a_job(database=hub, at=storage.clock()))
-    running = admin.get("/overview/running?seen=1", headers=HTMX)
+    [address] = re.findall(r'hx-get="(/overview/running[^"]+)"', admin.get("/").text)
+    running = admin.get(address, headers=HTMX)
     assert 'hx-trigger="every 2s"' in running.text
     assert "43 %" in running.text
     assert "HX-Trigger" not in running.headers
     storage.jobs.save(job.with_(state=JobState.COMPLETED, ended_at=storage.clock()))
-    ended = admin.get("/overview/running?seen=1", headers=HTMX)
+    ended = admin.get(address, headers=HTMX)
     assert "hx-trigger" not in ended.text
     assert ended.headers["HX-Trigger"] == "job-ended"
 
@@ -168,3 +169,32 @@ def test_the_overview_speaks_chinese(admin: Browser, storage: Storage, hub: str,
     page = admin.get("/", headers={"Accept-Language": "zh-CN"}).text
     assert '<html lang="zh-Hans"' in page
     assert "11月22日" in page
+
+
+def test_a_job_that_follows_another_at_once_wakes_the_other_parts(admin: Browser, storage: Storage, hub: str) -> None:
+    job = keep_job(storage, a_job(database=hub, at=storage.clock()))
+    [address] = re.findall(r'hx-get="(/overview/running[^"]+)"', admin.get("/").text)
+    assert "HX-Trigger" not in admin.get(address, headers=HTMX).headers
+    storage.jobs.save(job.with_(state=JobState.COMPLETED, ended_at=storage.clock()))
+    keep_job(storage, a_job(database="wiki", at=storage.clock() + timedelta(seconds=1)))
+    assert admin.get(address, headers=HTMX).headers["HX-Trigger"] == "job-ended"
+
+
+def test_a_page_left_open_bears_that_the_last_database_goes(
+    admin: Browser, storage: Storage, hub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = re.findall(r'hx-get="(/overview/[^"]+)"', admin.get("/").text)
+    assert len(asked) == 2
+    monkeypatch.setattr(storage.databases, "all", list)
+    for address in asked:
+        assert admin.get(address, headers=HTMX).status_code == 200, address
+
+
+def test_nothing_that_can_be_focused_is_lost_when_a_part_asks_again(admin: Browser, storage: Storage, hub: str) -> None:
+    """htmx gives the focus back to what has an id."""
+    keep_job(storage, a_job(database=hub, at=storage.clock()))
+    for path in ("/overview/running", "/jobs"):
+        part = admin.get(path, headers=HTMX).text
+        focusable = re.findall(r"<(?:a|button|summary|input)\b[^>]*>", part)
+        assert focusable
+        assert [one for one in focusable if " id=" not in one] == [], path
