@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,8 +19,17 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._ended = threading.Event()
+        self._awaited: list[bytes] = []
+        self._forwarding = False
+        self.silent_since: float | None = None
+        """time.monotonic() of the moment at which `fall_silent_at` began."""
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def fall_silent_at(self, *words: bytes, forwarding: bool) -> None:
+        """Once clients have sent these words, one after the other, nobody hears anything any more, on this connection
+        or another; `forwarding` says whether the last of them still reaches the server."""
+        self._awaited, self._forwarding = list(words), forwarding
 
     def __enter__(self) -> Proxy:
         return self
@@ -44,6 +54,11 @@ class Proxy:
         with suppress(OSError):
             while chunk := source.recv(1 << 14):
                 seen += len(chunk)
+                if self._falls_silent(chunk) and self._forwarding:
+                    target.sendall(chunk)
+                if self.silent_since is not None:
+                    self._ended.wait()
+                    break
                 if limit is not None and seen > limit:
                     if self.then == "silence":
                         self._ended.wait()
@@ -51,6 +66,16 @@ class Proxy:
                 target.sendall(chunk)
         self._end(source)
         self._end(target)
+
+    def _falls_silent(self, chunk: bytes) -> bool:
+        """Whether silence begins with this piece of what a client sent."""
+        if not self._awaited:
+            return False
+        while self._awaited and self._awaited[0] in chunk:
+            self._awaited.pop(0)
+        if not self._awaited:
+            self.silent_since = time.monotonic()
+        return not self._awaited
 
     @staticmethod
     def _end(one: socket.socket) -> None:

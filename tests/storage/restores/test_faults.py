@@ -172,19 +172,6 @@ def test_a_crash_of_a_restore_into_a_new_database_leaves_none(haven: Haven) -> N
     assert after.databases() == before
 
 
-def test_a_restore_that_runs_in_another_process_is_left_alone(haven: Haven) -> None:
-    backup = haven.take()
-    job = haven.request(backup, replace=True)
-    seen: list[object] = []
-
-    def look(running: Job) -> None:
-        if running.progress.step == "compare" and not seen:
-            seen.append(Haven(haven.folder, haven.connection).restores.reconcile())
-
-    assert haven.runner.run_here(job, on_progress=look).state is JobState.COMPLETED
-    assert seen == [[]]
-
-
 def test_sessions_of_the_target_are_ended_and_see_one_database_or_the_other(haven: Haven) -> None:
     backup = haven.take()
     haven.run("DELETE FROM orders WHERE id > 10")
