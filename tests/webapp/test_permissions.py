@@ -10,7 +10,7 @@ from flask import Flask
 from storage.accounts.permissions import PERMISSIONS, Role, may
 from storage.opening import Storage
 from tests.webapp.conftest import PASSWORD, Browser
-from webapp.accounts.views import say_permission
+from webapp.accounts.instance import say_permission
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PUBLIC = {"static", "preferences.choose", "accounts.login", "accounts.sign_in", "accounts.logout"}

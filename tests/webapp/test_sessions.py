@@ -275,3 +275,14 @@ def test_choosing_a_language_on_a_refused_form_leads_to_a_page(admin: Browser) -
         assert found
         back = admin.post("/preferences", data={"language": "en", "next": found[1]}).location
         assert admin.get(back).status_code == 200, back
+
+
+def test_an_account_is_removed_only_after_a_question(admin: Browser, user: Browser, storage: Storage) -> None:
+    page = admin.get("/accounts/ben").text
+    assert '<dialog id="remove"' in page and 'href="/accounts/ben/remove"' in page
+    question = admin.get("/accounts/ben/remove").text
+    assert "Remove the account ben?" in question
+    assert [account.name for account in storage.accounts.all()] == ["ana", "ben"]
+    admin.post("/accounts/ben/remove")
+    assert [account.name for account in storage.accounts.all()] == ["ana"]
+    assert user.get("/").status_code == 303

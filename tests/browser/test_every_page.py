@@ -1,0 +1,78 @@
+"""Every page at the width of a phone and of a desk, in both languages, light and dark: nothing sticks out sideways, the
+keyboard keeps its place, and the browser has nothing to complain about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import DATABASE, Pghaven, Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.postgres]
+
+STICKS_OUT = """() => [...document.querySelectorAll('body *')]
+    .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .filter(one => !one.closest('.unseen, .log, pre, code, .skip') && one.checkVisibility())
+    .map(one => one.outerHTML.slice(0, 120))"""
+
+
+def addresses(pghaven: Pghaven) -> list[str]:
+    backup, *_ = pghaven.cli("backups", "list", DATABASE)
+    job, *_ = pghaven.cli("jobs", "list")
+    return [
+        "",
+        "databases",
+        "databases/new",
+        f"databases/{DATABASE}",
+        f"databases/{DATABASE}/status",
+        f"backups/{backup['id']}",
+        f"backups/{backup['id']}?all=1",
+        f"restores/new?backup={backup['id']}",
+        f"restores/new?backup={backup['id']}&mode=replace",
+        f"restores/confirm?backup={backup['id']}&mode=replace",
+        "restores",
+        "history",
+        "history?days=7",
+        "history?days=365",
+        "jobs",
+        f"jobs/{job['id']}",
+        "account",
+        "accounts",
+        "accounts/ana",
+        "system",
+    ]
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+def test_no_page_sticks_out_sideways(pghaven: Pghaven, visit: Visit, signed_in: Any, width: int, locale: str) -> None:
+    page = visit(locale=locale, state=signed_in).page
+    page.set_viewport_size({"width": width, "height": 800})
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for address in addresses(pghaven):
+            page.goto(pghaven.url + address)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (address, wide, page.evaluate(STICKS_OUT))
+
+
+def test_what_the_server_sets_off_does_not_count_as_a_person(pghaven: Pghaven, visit: Visit, signed_in: Any) -> None:
+    """A page left open must be signed out in the end, however many jobs end meanwhile."""
+    page = visit(state=signed_in).page
+    page.goto(pghaven.url)
+    with page.expect_request("**/overview/sentence*") as asked:
+        page.evaluate("htmx.trigger(document.body, 'job-ended')")
+    assert asked.value.header_value("X-Poll") == "1"
+
+
+def test_the_keyboard_keeps_its_place_when_a_filter_changes_the_page(
+    pghaven: Pghaven, visit: Visit, signed_in: Any
+) -> None:
+    page = visit(state=signed_in).page
+    page.goto(f"{pghaven.url}history")
+    page.focus("#filter-result")
+    page.select_option("#filter-result", "complete")
+    page.wait_for_url("**/history?*result=complete*")
+    expect(page.locator("#filter-result")).to_be_focused()
