@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -28,11 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from storage.backups.catalog import Catalog, archive_name  # noqa: E402
-from storage.backups.record import BackupState  # noqa: E402
-from storage.clock import utc_now  # noqa: E402
-from storage.errors import Unreachable, say  # noqa: E402
-from storage.identifiers import new_id  # noqa: E402
+from screenshot_states import Made, give_a_month, make_trouble  # noqa: E402
 
 PICTURE = ROOT / "docs" / "overview.png"
 FOLDER = ROOT / "build" / "screenshots"
@@ -41,6 +37,7 @@ PASSWORD = "a haven for screenshots"
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
 WIDTHS = (320, 1280)
 SCHEMES = ("light", "dark")
+HEIGHT = 900
 
 
 @dataclass(frozen=True)
@@ -106,50 +103,80 @@ def wait_for_backups(page: Page, running: Running, *, seconds: int = 180) -> Non
     raise SystemExit("the first backups did not end")
 
 
-def give_a_month(data_folder: Path, *, days: int = 24) -> None:
-    """Nightly backups before today's, as if pghaven had been running: the records of the first ones, dated back."""
-    catalog = Catalog(data_folder, clock=utc_now)
-    for number, newest in enumerate(reversed(catalog.all())):
-        archive = catalog.archive_path(newest)
-        night = newest.started_at.replace(hour=2, minute=number, second=0, microsecond=0)
-        for day in range(1, days - 4 * number):
-            at = night - timedelta(days=day)
-            name = archive_name(newest.database, at, no_logs=False)
-            past = newest.with_(
-                backup_id=new_id(at),
-                archive=str(Path(newest.archive).with_name(name)),
-                started_at=at,
-                ended_at=at + timedelta(seconds=newest.seconds or 1),
-                taken_by="ana",
-            )
-            if (day, number) == (9, 1):
-                error = Unreachable("refused", say("Nothing answers at %(address)s.", address="db.example.org:5432"))
-                past = past.with_(archive="", bytes=0, tables={}, state=BackupState.FAILED, error=error.to_json())
-            else:
-                archive.with_name(name).hardlink_to(archive)
-            catalog.save(past)
-
-
 def paths(page: Page, running: Running) -> dict[str, str]:
     """Every kind of page once: those of the navigation, and the first one that a link of each list leads to."""
-    found = {"overview": ""}
-    for place in ("databases", "databases/new", "history", "restores", "jobs", "accounts", "account", "system"):
-        response = page.goto(running.url + place)
-        if response and response.ok:
-            found[place.replace("/", "_")] = place
-    for kind in ("databases", "backups", "jobs"):
+    places = (
+        "databases",
+        "databases/new",
+        "history",
+        "restores",
+        "jobs",
+        "accounts",
+        "accounts/ben",
+        "account",
+        "system",
+    )
+    found = {"overview": ""} | {place.replace("/", "_"): place for place in places}
+    for kind in ("databases", "jobs", "restores"):
         for place in ("", "history", kind):
             page.goto(running.url + place)
             links = page.eval_on_selector_all(
                 f"main a[href^='/{kind}/']", "links => links.map(link => link.getAttribute('href'))"
             )
-            inside = [link for link in links if link.count("/") == 2 and not link.endswith("/new")]
+            inside = [link for link in links if link.count("/") == 2 and "/new" not in link]
             if inside:
                 found[f"{kind}_one"] = inside[0].lstrip("/")
                 break
-    if "backups_one" in found:
-        found["restore_plan"] = f"restores/new?backup_id={found['backups_one'].split('/')[1]}"
+    page.goto(f"{running.url}restores")
+    backup = newest_backup(page)
+    found["backups_one"] = f"backups/{backup}"
+    found["restore_plan"] = f"restores/new?backup={backup}"
+    found["restore_replace"] = f"restores/new?backup={backup}&mode=replace"
+    found["restore_confirm"] = f"restores/confirm?backup={backup}&mode=replace"
+    found["refusal_409"] = f"{found['databases_one']}/edit"
+    found["history_none"] = "history?from=2020-01-01"
+    found["refusal_404"] = "nothing/here"
     return found
+
+
+def trouble_paths(made: Made) -> dict[str, str]:
+    return {
+        "overview_trouble": "",
+        "databases_trouble": "databases",
+        "history_trouble": "history",
+        "jobs_trouble": "jobs",
+        "database_unreachable": "databases/shop",
+        "database_edit": "databases/shop/edit",
+        "database_remove": "databases/shop/remove",
+        "job_running": f"jobs/{made.running}",
+        "job_cancel": f"jobs/{made.running}/cancel",
+        "job_failed": f"jobs/{made.failed}",
+        "job_cancelled": f"jobs/{made.cancelled}",
+        "backup_failed": f"backups/{made.failed_backup}",
+        "backup_damaged": f"backups/{made.damaged_backup}",
+        "restore_unusable": f"restores/new?backup={made.damaged_backup}",
+        "refusal_500": f"jobs/{made.without_log}",
+    }
+
+
+def newest_backup(page: Page) -> str:
+    """Of the page Restores: the others have no archive that could be read."""
+    link = page.locator("main a[href*='restores/new']").first.get_attribute("href") or ""
+    return re.findall(r"backup(?:_id)?=([\w-]+)", link)[0]
+
+
+def restore_into_a_new_one(page: Page, running: Running) -> None:
+    """A restore, so that there is one to look at; and the account of somebody who may look only."""
+    page.goto(f"{running.url}restores")
+    page.goto(f"{running.url}restores/new?backup={newest_backup(page)}")
+    page.click("#go")
+    page.click("dialog[open] form button[type=submit]")
+    page.wait_for_url("**/jobs/*")
+    wait_for_backups(page, running)
+    page.goto(f"{running.url}accounts")
+    page.fill("main input[name=name]", "ben")
+    page.fill("main input[name=password]", PASSWORD)
+    page.click("main form.form button[type=submit]")
 
 
 def picture(browser: Browser, state: str, running: Running) -> None:
@@ -168,28 +195,82 @@ def picture(browser: Browser, state: str, running: Running) -> None:
         raise SystemExit(f"the picture has more than {MOST_BYTES} bytes")
 
 
-def every_page(browser: Browser, state: str, running: Running, found: dict[str, str]) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for (code, locale), scheme, width in itertools.product(LANGUAGES.items(), SCHEMES, WIDTHS):
-        context = browser.new_context(
-            storage_state=state, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale
-        )
-        page = context.new_page()
+def look(page: Page, name: str, language: str, *, whole: bool = True) -> None:
+    """The page as it stands, in both schemes and widths; or what is seen of it, when a dialog lies above it."""
+    for scheme, width in itertools.product(SCHEMES, WIDTHS):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        if whole:
+            # Not a full-page picture: what is sticky would stand where it stood on the first screen.
+            height = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": width, "height": max(HEIGHT, height)})
+        page.wait_for_timeout(150)  # a transition of .12 s, and the charts are drawn again
+        page.screenshot(path=FOLDER / f"{name}.{language}.{scheme}.{width}.png")
+        overhang = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if overhang > 0:
+            print(f"{name} at {width} px is {overhang} px too wide ({language}, {scheme})")
+
+
+def look_at_all(browser: Browser, running: Running, found: dict[str, str], *, state: str | None = None) -> None:
+    """Every one of `found`; and what is opened by a press: a dialog, a menu."""
+    for language, locale in LANGUAGES.items():
+        page = browser.new_context(storage_state=state, locale=locale).new_page()
         for name, path in found.items():
-            page.goto(running.url + path)
-            page.wait_for_load_state("networkidle")
-            page.screenshot(path=FOLDER / f"{name}.{code}.{scheme}.{width}.png", full_page=True)
-            overhang = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            if overhang > 0:
-                print(f"{name} at {width} px is {overhang} px too wide ({code}, {scheme})")
-        anonymous = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale
-        ).new_page()
-        anonymous.goto(f"{running.url}login")
-        anonymous.screenshot(path=FOLDER / f"login.{code}.{scheme}.{width}.png", full_page=True)
-        anonymous.context.close()
-        context.close()
-    print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER.relative_to(ROOT)}")
+            page.goto(path if "://" in path else running.url + path)
+            if name in ("databases_one", "databases", "databases_trouble", "database_unreachable"):
+                page.wait_for_load_state("networkidle")
+            look(page, name, language)
+            opener = page.locator("[data-dialog]")
+            if opener.count():
+                opener.first.click()
+                look(page, f"{name}_dialog", language, whole=False)
+        if "overview" in found:
+            look_at_what_is_pressed(page, running, language)
+        page.context.close()
+
+
+def look_at_what_is_pressed(page: Page, running: Running, language: str) -> None:
+    """Menus, and the answers to what was filled in badly."""
+    page.goto(running.url)
+    page.set_viewport_size({"width": 320, "height": 900})
+    page.click(".menu-button")
+    page.screenshot(path=FOLDER / f"menu.{language}.dark.320.png")
+    page.goto(f"{running.url}databases/new")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.fill("main input[name=name]", "No Name")
+    page.locator("#connection-test").locator("xpath=..").locator("button").click()
+    page.wait_for_load_state("networkidle")
+    look(page, "databases_new_tested", language)
+    page.locator("main form button.button:not(.quiet)").click()
+    page.wait_for_load_state()
+    look(page, "databases_new_refused", language)
+    page.goto(running.url)
+    page.set_viewport_size({"width": 1280, "height": HEIGHT})
+    for _ in range(14):
+        page.keyboard.press("Tab")
+    look(page, "focus", language, whole=False)
+    page.goto(f"{running.url}account")
+    page.locator("main form[action$=tokens] button").click()
+    page.wait_for_load_state()
+    look(page, "account_token", language)
+
+
+def look_at_the_door(browser: Browser, running: Running, language: str, locale: str) -> None:
+    """Signing in: at first, refused, and as somebody to whom a page is not open."""
+    page = browser.new_context(locale=locale).new_page()
+    page.goto(f"{running.url}login")
+    look(page, "login", language)
+    for password in ("not the password", PASSWORD):
+        page.fill("input[name=name]", "ben")
+        page.fill("input[type=password]", password)
+        page.click("form button[type=submit]")
+        page.wait_for_load_state()
+        if password != PASSWORD:
+            look(page, "login_refused", language)
+    look(page, "overview_of_a_user", language)
+    page.goto(f"{running.url}accounts")
+    look(page, "refusal_403", language)
+    page.context.close()
 
 
 def main() -> None:
@@ -200,6 +281,10 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
         )
+        if asked.all:
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            FOLDER.mkdir(parents=True)
+            look_at_all(browser, running, {"setup": running.setup_url})
         context = browser.new_context(locale="en")
         page = context.new_page()
         sign_in(page, running)
@@ -209,7 +294,15 @@ def main() -> None:
         context.storage_state(path=state)
         picture(browser, state, running)
         if asked.all:
-            every_page(browser, state, running, paths(page, running))
+            look_at_all(browser, running, {"restores_none": "restores"}, state=state)
+            restore_into_a_new_one(page, running)
+            look_at_all(browser, running, paths(page, running), state=state)
+            for language, locale in LANGUAGES.items():
+                look_at_the_door(browser, running, language, locale)
+            made = make_trouble(running.data_folder)
+            look_at_all(browser, running, trouble_paths(made), state=state)
+            made.lock.release()
+            print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER.relative_to(ROOT)}")
         browser.close()
 
 
