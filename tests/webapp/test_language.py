@@ -16,8 +16,9 @@ from flask import Flask
 
 from storage.backups.record import BackupState
 from storage.errors import say
+from storage.jobs.model import JobKind, JobState
 from storage.opening import Storage
-from tests.builders import a_backup, a_job
+from tests.builders import a_backup, a_job, a_refusal
 from tests.conftest import StandingClock
 from tests.webapp.conftest import Browser
 from tests.webapp.seeding import keep, keep_job
@@ -173,12 +174,40 @@ def test_a_page_in_chinese_has_no_english_sentence(admin: Browser) -> None:
     # What may stay: names, programs, units, addresses.
     pages = ["/", "/databases", "/databases/new", "/history", "/restores", "/jobs", "/account", "/accounts", "/system"]
     for path in [*pages, "/accounts/ben", "/no-such-page"]:
-        page = admin.get(path, headers=CHINESE).text
-        body = re.sub(r"<(script|code|bdi|svg|dd)\b.*?</\1>|<span class=\"mono\".*?</span>", " ", page, flags=re.DOTALL)
-        text = re.sub(r"<[^>]+>", " ", body.partition("<body")[2].partition(">")[2])
-        text = text.replace("postgresql://user:password@host:5432/database", "")
-        sentences = re.findall(r"(?:\b[A-Za-z]+[ ,]+){2,}[A-Za-z]+", text)
-        assert sentences == [], path
+        assert _english(admin.get(path, headers=CHINESE).text) == [], path
+
+
+@pytest.mark.parametrize("state", list(BackupState))
+def test_a_backup_in_chinese_has_no_english_sentence(
+    admin: Browser, storage: Storage, clock: StandingClock, state: BackupState
+) -> None:
+    hub = storage.databases.all()[0].name
+    record = keep(storage, a_backup(hub, at=clock() - timedelta(hours=1), state=state))
+    for path in (f"/backups/{record.backup_id}", "/", "/history", "/restores", f"/databases/{hub}", "/databases"):
+        assert _english(admin.get(path, headers=CHINESE).text) == [], path
+
+
+@pytest.mark.parametrize("state", list(JobState))
+@pytest.mark.parametrize("kind", list(JobKind))
+def test_a_job_in_chinese_has_no_english_sentence(
+    admin: Browser, storage: Storage, clock: StandingClock, kind: JobKind, state: JobState
+) -> None:
+    job = keep_job(
+        storage, a_job(kind, database="hub", at=clock() - timedelta(hours=1), state=state), "a line of a log"
+    )
+    for path in (f"/jobs/{job.job_id}", "/jobs", "/", f"/jobs/{job.job_id}/cancel"):
+        assert _english(admin.get(path, headers=CHINESE).text) == [], path
+
+
+def _english(page: str) -> list[str]:
+    """Three English words in a row and more, outside of what programs said, names and code."""
+    left_out = r"<(script|code|bdi|svg|dd)\b.*?</\1>|<span (?:class=\"mono\"|lang=\"en\").*?</span>"
+    body = re.sub(left_out, " ", page, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", " ", body.partition("<body")[2].partition(">")[2])
+    invented = a_refusal()
+    for known in ("postgresql://user:password@host:5432/database", str(invented.cause), str(invented.advice)):
+        text = text.replace(known, "")
+    return re.findall(r"(?:\b[A-Za-z]+[ ,]+){2,}[A-Za-z]+", text)
 
 
 def test_nothing_stands_between_two_sentences_in_chinese(
