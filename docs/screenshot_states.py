@@ -120,15 +120,14 @@ def _dated(record: BackupRecord, name: str, *, at: datetime) -> BackupRecord:
 
 
 def _smaller(record: BackupRecord, *, share: float) -> BackupRecord:
-    tables = {name: replace(table, rows=int(table.rows * share)) for name, table in record.tables.items()}
-    took = timedelta(seconds=47 * share + 5 * (record.started_at.day % 4))
+    tables = {name: replace(table, rows=round(table.rows * share)) for name, table in record.tables.items()}
+    took = timedelta(seconds=(record.seconds or 1) * share + 0.15 * (record.started_at.day % 4))
     return record.with_(bytes=int(record.bytes * share), tables=tables, ended_at=record.started_at + took)
 
 
 def _failed(record: BackupRecord) -> BackupRecord:
-    return record.with_(
-        archive="", bytes=0, tables={}, verified=None, state=BackupState.FAILED, error=REFUSED.to_json()
-    )
+    failed = record.with_(state=BackupState.FAILED, error=REFUSED.to_json())
+    return failed.with_(archive="", bytes=0, sha256="", archive_format=None, snapshot="", tables={}, verified=None)
 
 
 def _running(store: JobStore, done: Job) -> tuple[HeldLock, Job]:
