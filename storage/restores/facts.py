@@ -186,6 +186,7 @@ def _read(session: Session, connection: Connection, target: str) -> ServerFacts:
     row = session.execute(_SERVER).fetchone()
     assert row is not None
     number, version, role, superuser, create_databases, in_recovery = row
+    found = _target(session, target)
     ability = "SET" if number >= 160000 else "MEMBER"
     roles = session.execute(_ROLES, (ability,)).fetchall()
     return ServerFacts(
@@ -203,8 +204,8 @@ def _read(session: Session, connection: Connection, target: str) -> ServerFacts:
             for name, trusted, needs_superuser in session.execute(_EXTENSIONS)
         },
         collations=frozenset(plain_locale(name) for (name,) in session.execute(_COLLATIONS)),
-        free_bytes=_free_bytes(connection, session),
-        target=_target(session, target),
+        free_bytes=_free_bytes(connection, session, found.tablespace if found else ""),
+        target=found,
     )
 
 
@@ -304,8 +305,8 @@ def _forbidden_settings(session: Session, oid: int) -> tuple[str, ...]:
     return tuple(name for (name,) in session.execute(query, (oid,)))
 
 
-def _free_bytes(connection: Connection, session: Session) -> int | None:
-    """Free space of the server's disk, where the server is on this machine and its folder can be seen."""
+def _free_bytes(connection: Connection, session: Session, tablespace: str) -> int | None:
+    """Free space of the server's disk, or of the tablespace's, where it is on this machine and can be seen."""
     if not on_this_machine(connection):
         return None
     try:
@@ -315,6 +316,9 @@ def _free_bytes(connection: Connection, session: Session) -> int | None:
         started = session.execute("SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::int8").fetchone()
         if not started or abs((folder / "postmaster.pid").stat().st_ctime - started[0]) > 60:
             return None
+        if tablespace:
+            row = session.execute(_LOCATION, (tablespace,)).fetchone()
+            folder = Path(row[0] if row else "")
         disk = os.statvfs(folder)
     except (psycopg.Error, OSError):
         return None
@@ -352,6 +356,8 @@ JOIN pg_catalog.pg_database z ON z.datname = 'template0'
 CROSS JOIN LATERAL (SELECT to_jsonb(d) AS d) j
 WHERE d.datname = %(name)s
 """
+
+_LOCATION = "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace WHERE spcname = %s"
 
 _SIZE = """
 SELECT CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') THEN pg_catalog.pg_database_size(oid) END

@@ -137,7 +137,7 @@ class Restores:
         try:
             settled = self._restorer.settle(record)
         except StorageError as trouble:
-            logger.warning("restore %s cannot be put in order yet: %s", restore_id, trouble)
+            logger.warning("restore %s cannot be put in order yet: %s", restore_id, trouble.cause)
             if record.state is RestoreState.SWAPPING:
                 self._tell_job(job, record, state=state, error={**error, "effect": NOT_KNOWN.to_json()})
             return None

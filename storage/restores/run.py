@@ -392,8 +392,11 @@ class _Run:
             try:
                 self.record = self._restorer.settle(self.record)
             except StorageError as trouble:
-                logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble)
-                self._context.log(f"the server could not be put in order, it is tried again every minute: {trouble}")
+                # Its cause alone: that nothing was changed is not known then.
+                logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble.cause)
+                self._context.log(
+                    f"the server could not be put in order, it is tried again every minute: {trouble.cause}"
+                )
             else:
                 if self.record.state is RestoreState.COMPLETED:
                     self._context.log(f"the names were swapped all the same: {error}")

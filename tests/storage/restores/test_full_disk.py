@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
+from storage.backups.record import BackupRecord
 from storage.errors import Message
 from storage.jobs.model import Job, JobState
 from storage.postgres import cluster
@@ -86,36 +87,51 @@ def cause_of(job: Job) -> str:
     return str(Message.from_json(job.error["cause"]))
 
 
-def test_a_full_disk_of_the_server_is_named_and_changes_nothing(
+@pytest.fixture
+def on_small(
     server: Server, storage_folder: Path, disk_of: Callable[[int], Disk]
-) -> None:
+) -> Iterator[tuple[Haven, Disk, BackupRecord]]:
+    """A shop in a tablespace on a small disk, changed since its backup."""
     disk = disk_of(192)
     with connect(server.connection, application="tests") as session:
         session.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk.folder))))
         session.execute("CREATE DATABASE on_small TABLESPACE small")
     haven = Haven(storage_folder, server.connection.to("on_small"))
-    try:
-        haven.run(SHOP + SLOW)
-        backup = haven.take()
-        haven.run("DELETE FROM orders WHERE id > 10")
-        before, databases = haven.facts(), haven.databases()
-        job = haven.request(backup, replace=True)
-        ended = haven.runner.run_here(job, on_progress=when_loading_begins(lambda: disk.fill(leaving=LEFT)))
-        assert (ended.state, ended.progress.step) == (JobState.FAILED, "load")
-        assert (words(ended), cause_of(ended)) == ("Nothing was changed.", FULL)
-        assert "No space left on device" in str(ended.error)
-        assert (haven.facts(), haven.databases()) == (before, databases)
-        [record] = haven.restores.all()
-        assert (record.state, record.unsettled) == (RestoreState.FAILED, False)
-        disk.make_room()
-        haven.run("INSERT INTO users VALUES (1000, 'after')")
-        assert haven.restored(backup, replace=True).state is RestoreState.COMPLETED
-    finally:
-        for name in haven.databases():
-            if name.startswith("on_small"):
-                server.drop_database(name)
-        with connect(server.connection, application="tests") as session:
-            session.execute("DROP TABLESPACE small")
+    haven.run(SHOP + SLOW)
+    backup = haven.take()
+    haven.run("DELETE FROM orders WHERE id > 10")
+    yield haven, disk, backup
+    for name in haven.databases():
+        if name.startswith("on_small"):
+            server.drop_database(name)
+    with connect(server.connection, application="tests") as session:
+        session.execute("DROP TABLESPACE small")
+
+
+def test_a_full_disk_of_the_server_is_named_and_changes_nothing(on_small: tuple[Haven, Disk, BackupRecord]) -> None:
+    haven, disk, backup = on_small
+    before, databases = haven.facts(), haven.databases()
+    job = haven.request(backup, replace=True)
+    ended = haven.runner.run_here(job, on_progress=when_loading_begins(lambda: disk.fill(leaving=LEFT)))
+    assert (ended.state, ended.progress.step) == (JobState.FAILED, "load")
+    assert (words(ended), cause_of(ended)) == ("Nothing was changed.", FULL)
+    assert "No space left on device" in str(ended.error)
+    assert (haven.facts(), haven.databases()) == (before, databases)
+    [record] = haven.restores.all()
+    assert (record.state, record.unsettled) == (RestoreState.FAILED, False)
+    disk.make_room()
+    haven.run("INSERT INTO users VALUES (1000, 'after')")
+    assert haven.restored(backup, replace=True).state is RestoreState.COMPLETED
+
+
+def test_room_is_looked_for_where_the_database_lies(on_small: tuple[Haven, Disk, BackupRecord]) -> None:
+    haven, disk, backup = on_small
+    disk.fill(leaving=LEFT)
+    databases = haven.databases()
+    job = haven.restore(backup, replace=True)
+    assert (job.state, job.progress.step, words(job)) == (JobState.FAILED, "look", "Nothing was changed.")
+    assert cause_of(job).endswith("are needed on the server, 2.1 MB are free.")
+    assert haven.databases() == databases
 
 
 @pytest.fixture

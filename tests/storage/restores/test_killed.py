@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,19 +115,24 @@ def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
     return answer
 
 
-def processes_with(word: str) -> list[int]:
-    """Every process of the machine whose program or arguments name it."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if word.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
+def descendants(pid: int) -> list[int]:
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended meanwhile
+            children += map(int, task.read_text().split())
+    return children + [one for child in children for one in descendants(child)]
 
 
-LOADING = "SELECT 1 FROM pg_stat_progress_copy WHERE command = 'COPY FROM' AND datname LIKE '%_restoring_%'"
+def at_work(pid: int) -> bool:
+    """Whether that process is there and no mere entry that nobody has asked for."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+# Only one of the tables is as large as that.
+LOADING = "SELECT 1 FROM pg_stat_progress_copy WHERE bytes_processed > 1000000 AND datname LIKE '%_restoring_%'"
 COMPARING = (
     "SELECT 1 FROM pg_stat_activity WHERE datname LIKE '%_restoring_%' AND state = 'active' AND "
     + COUNTING.replace("%%", "%")
@@ -143,17 +149,22 @@ def test_pghaven_killed_in_the_middle_is_put_in_order_at_the_next_start(program:
     killed = program.replace(backup_id)
     with connect(program.maintenance, application="tests") as session:
         until(lambda: session.execute(moment.encode()).fetchone())
+    started = descendants(killed.pid)
+    assert started
     killed.kill()
     assert killed.wait() == -signal.SIGKILL
+    until(lambda: not any(map(at_work, started)), seconds=5)
     [half_made] = program.databases() - databases
     assert "_restoring_" in half_made
+    # Had the programs gone on without pghaven, the rows that were on their way would be there.
+    rows = program.ask("SELECT count(*) FROM many", database=half_made)
+    assert rows == [(0 if moment is LOADING else 300000,)]
 
     again = program.open()
     again.start()
     try:
         [job] = [job for job in again.jobs.newest_first() if job.kind.value == "restore"]
         [record] = again.restores.all()
-        until(lambda: not processes_with(str(again.settings.data_folder)), seconds=5)
         assert program.ask(SESSIONS + f"'pghaven {job.job_id}%'") == []
         assert (program.target(), program.databases()) == (target, databases)
         assert (job.state, words(job)) == (JobState.INTERRUPTED, "Nothing was changed.")
@@ -175,12 +186,12 @@ def test_a_restore_that_runs_in_another_process_is_left_alone(program: Program, 
     databases = program.databases()
     ours = program.open()
 
-    def at_work() -> Job | None:
+    def restoring() -> Job | None:
         return next((job for job in ours.jobs.active() if job.progress.step == step), None)
 
     other = program.replace(backup_id)
     try:
-        job = until(at_work)
+        job = until(restoring)
         other.send_signal(signal.SIGSTOP)
         ours.start()
         ours.settle()

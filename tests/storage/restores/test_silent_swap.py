@@ -45,6 +45,7 @@ def test_a_server_that_falls_silent_in_the_swap_is_asked_again_later(haven: Have
         assert job.error is not None
         assert (job.state, job.progress.step, job.error["kind"]) == (JobState.FAILED, "swap", "Stalled")
         assert words(job) == words(haven.jobs.get(job.job_id)) == NOT_KNOWN.template
+        assert not [line for line in haven.log(job) if "Nothing was changed" in line]
         [record] = haven.restores.all()
         assert (record.state, record.unsettled) == (RestoreState.SWAPPING, True)
         assert (record.beside in haven.databases()) is not committed
