@@ -14,6 +14,7 @@ from storage.backups.verify import NOT_THERE, other_size, unreadable
 from storage.clock import Clock
 from storage.errors import Damaged, InvalidRecord, Message, NotFound, say
 from storage.jsonfiles import Records
+from storage.locks.filelocks import FileLocks
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Catalog:
 
     def __init__(self, data_folder: Path, *, clock: Clock) -> None:
         self.data_folder, self._clock = data_folder, clock
+        self._locks = FileLocks(data_folder / "locks")
         self.archives = data_folder / "archives"
         self.archives.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._records: Records[BackupRecord] = Records(
@@ -102,6 +104,16 @@ class Catalog:
             self.save_copy(record)
         self._records.save(record)
 
+    def change(self, backup_id: str, edit: Callable[[BackupRecord], BackupRecord]) -> BackupRecord:
+        """Replace a record by what `edit` makes of its newest state; nobody else changes one meanwhile, in any process.
+
+        Raises NotFound, and what `edit` raises.
+        """
+        with self._locks.hold("catalog", holder="a change of a record", wait=True):
+            changed = edit(self.get(backup_id))
+            self.save(changed)
+        return changed
+
     def save_copy(self, record: BackupRecord) -> None:
         """Keep the copy alone, beside the place of the archive."""
         jsonfiles.write(self._copy_path(record), record.to_json())
@@ -158,12 +170,9 @@ class Catalog:
 
     def record_verification(self, record: BackupRecord, verification: Verification) -> BackupRecord:
         """Keep what a full look at the archive found."""
-        current = self.get(record.backup_id)
         missing = not self.archive_path(record).exists()
         state = BackupState.COMPLETE if verification.good else BackupState.MISSING if missing else BackupState.DAMAGED
-        verified = current.move_to(state, verified=verification)
-        self.save(verified)
-        return verified
+        return self.change(record.backup_id, lambda current: current.move_to(state, verified=verification))
 
     def rebuild(self) -> list[BackupRecord]:
         """Bring back records that are missing, from the copies beside the archives; returns them."""
@@ -233,8 +242,12 @@ class Catalog:
 
     def _move(self, record: BackupRecord, state: BackupState, reason: Message) -> BackupRecord:
         look = Verification(at=self._clock(), good=False, seconds=0.0, reason=reason)
-        moved = record.move_to(state, verified=look)
-        self._records.save(moved)
+        with self._locks.hold("catalog", holder="a look at a file", wait=True):
+            current = self.get(record.backup_id)
+            if current.state is not record.state:
+                return current
+            moved = current.move_to(state, verified=look)
+            self._records.save(moved)
         copy = self._copy_path(moved)
         if copy.parent.exists():
             try:

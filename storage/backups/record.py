@@ -27,6 +27,17 @@ class BackupState(StrEnum):
         return other in _NEXT[self]
 
 
+class BackupKind(StrEnum):
+    """Why there is this backup."""
+
+    MANUAL = "manual"
+    SCHEDULED = "scheduled"
+    SNAPSHOT = "snapshot"
+    """Taken by itself just before a restore."""
+    UPLOADED = "uploaded"
+    """Brought by somebody; not made by this pghaven."""
+
+
 _AFTERWARDS = frozenset({BackupState.COMPLETE, BackupState.DAMAGED, BackupState.MISSING})
 _NEXT: Mapping[BackupState, frozenset[BackupState]] = {
     BackupState.TAKING: frozenset(
@@ -133,6 +144,11 @@ class BackupRecord:
     database: str
     """The registered name of the database it was taken of."""
     state: BackupState = BackupState.TAKING
+    kind: BackupKind = BackupKind.MANUAL
+    slot: str = ""
+    """The time of the schedule that this backup fills, in UTC as `clock.to_text` has it; '' for all others."""
+    pinned: bool = False
+    """Never deleted by retention."""
     archive: str = ""
     """The archive's path inside the data folder; '' until it is published."""
     bytes: int = 0
@@ -188,6 +204,9 @@ class BackupRecord:
             "id": self.backup_id,
             "database": self.database,
             "state": self.state.value,
+            "kind": self.kind.value,
+            "slot": self.slot,
+            "pinned": self.pinned,
             "archive": self.archive,
             "bytes": self.bytes,
             "sha256": self.sha256,
@@ -216,6 +235,10 @@ class BackupRecord:
                     backup_id=data["id"],
                     database=data["database"],
                     state=BackupState(data["state"]),
+                    # What follows was not in the first records.
+                    kind=BackupKind(data.get("kind", "manual")),
+                    slot=data.get("slot", ""),
+                    pinned=data.get("pinned", False),
                     archive=data["archive"],
                     bytes=data["bytes"],
                     sha256=data["sha256"],

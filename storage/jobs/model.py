@@ -29,6 +29,8 @@ class JobKind(StrEnum):
     TAKE = "take"
     VERIFY = "verify"
     RESTORE = "restore"
+    PROVE = "prove"
+    COPY = "copy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

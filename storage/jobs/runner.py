@@ -30,6 +30,7 @@ class JobRunner:
     def __init__(self, store: JobStore, *, clock: Clock, workers: int) -> None:
         self._store, self._clock, self._worker_count = store, clock, workers
         self._codes: dict[JobKind, JobCode] = {}
+        self._listeners: list[Callable[[Job], object]] = []
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._held: dict[str, HeldLock] = {}
         self._workers: list[threading.Thread] = []
@@ -39,6 +40,14 @@ class JobRunner:
 
     def register(self, kind: JobKind, code: JobCode) -> None:
         self._codes[kind] = code
+
+    def on_end(self, listener: Callable[[Job], object]) -> None:
+        """Have `listener` called with the record of every job that ended, after it let go of its lock.
+
+        In the thread that did the job: whatever takes longer than writing a file belongs into a job of its own. What a
+        listener raises is logged and changes nothing for the job.
+        """
+        self._listeners.append(listener)
 
     def start(self) -> None:
         """Start the worker threads. They live as long as the program: child processes die with the thread that
@@ -170,7 +179,15 @@ class JobRunner:
         finally:
             # Whatever could be written: who asks for the same again gets a new job, and not this one for ever.
             self._let_go(job.job_id)
+        self._tell(job)
         return job
+
+    def _tell(self, job: Job) -> None:
+        for listener in self._listeners:
+            try:
+                listener(job)
+            except Exception:
+                logger.exception("what follows the end of job %s failed", job.job_id)
 
     def _let_go(self, job_id: str) -> None:
         if held := self._held.pop(job_id, None):

@@ -343,6 +343,8 @@ SEE_THE_WORDS = say("Look at what PostgreSQL says below and whether the server r
 
 def describe(error: psycopg.Error, *, doing: Message, advice: Message = SEE_THE_WORDS) -> StorageError:
     """A refusal from an SQL error: what we were doing, and the server's words with its detail and hint."""
+    if isinstance(error, psycopg.errors.DiskFull):
+        advice = say("A disk of the PostgreSQL server is full. Make room there, then start again.")
     diagnosis = error.diag
     words = "\n".join(
         part
