@@ -94,8 +94,10 @@ class Storage:
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.ticker = self._ticker()
         self._instance: HeldLock | None = None
-        self._opened_at = clock()
+        self.opened_at = clock()
         self._asked_to_verify: set[str] = set()
+        self.working = False
+        """Whether jobs are carried out: between the end of `start` and the beginning of `stop`."""
 
     @cached_property
     def embedded(self) -> EmbeddedServer | None:
@@ -152,9 +154,11 @@ class Storage:
         self.runner.start()
         self._ask_for_first_backups()
         self.ticker.start()
+        self.working = True
 
     def stop(self) -> None:
         """End everything that was started; running jobs get the grace of the settings, then end as interrupted."""
+        self.working = False
         self.ticker.stop()
         self.runner.stop(grace=self.settings.stop_grace_seconds)
         if "embedded" in self.__dict__ and self.embedded is not None:
@@ -164,7 +168,7 @@ class Storage:
             self._instance = None
 
     def _who(self) -> str:
-        return f"process {os.getpid()} on {socket.gethostname()} since {to_text(self._opened_at)}"
+        return f"process {os.getpid()} on {socket.gethostname()} since {to_text(self.opened_at)}"
 
     def _become_the_instance(self) -> HeldLock:
         try:

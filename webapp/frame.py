@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from storage.opening import Storage
 
 ROOT = Path(__file__).parent.parent
-CAPABILITIES = ("overview", "databases", "backups", "history", "restores", "jobs", "accounts", "system")
+CAPABILITIES = ("overview", "databases", "backups", "history", "restores", "jobs", "accounts", "system", "health")
 """Each is a package webapp.<name> with a blueprint `bp`."""
 MOST_IN_A_FORM = 1024 * 1024
 

@@ -115,7 +115,7 @@ class Navigation:
 
     @property
     def version(self) -> str:
-        return _VERSION
+        return VERSION
 
     @property
     def here(self) -> str:
@@ -151,7 +151,7 @@ def _version() -> str:
         return "0"
 
 
-_VERSION = _version()
+VERSION = _version()
 
 
 def install(app: Flask) -> None:
