@@ -12,6 +12,7 @@ from pathlib import Path
 from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
 from storage.applications import demo, maps
+from storage.audit import Audit
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupState
@@ -78,6 +79,7 @@ class Storage:
         metadata = folder / "metadata"
         self.places = Places.of(settings)
         self.locks = FileLocks(folder / "locks")
+        self.audit = Audit(metadata / "audit", clock=clock, locks=self.locks)
         self.staging = Staging(folder / "staging")
         key = settings.secret_key.reveal if settings.secret_key else load_or_make_key(folder / "secret.key")
         self.box = SecretBox(key)

@@ -1,0 +1,62 @@
+"""What may be done that is recorded: one table of names, and the words that a page shows for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from storage.errors import Message, say
+
+ACTIONS: Mapping[str, Message] = {
+    "signed_in": say("Signed in"),
+    "signed_out": say("Signed out"),
+    "instance_set_up": say("Set pghaven up"),
+    "account_added": say("Added an account"),
+    "account_removed": say("Removed an account"),
+    "account_role_changed": say("Changed an account's role"),
+    "account_password_changed": say("Changed a password"),
+    "account_sessions_ended": say("Ended sessions"),
+    "account_token_made": say("Made an access token"),
+    "account_token_removed": say("Removed an access token"),
+    "database_added": say("Added a database"),
+    "database_changed": say("Changed a database's settings"),
+    "database_removed": say("Removed a database"),
+    "backup_requested": say("Asked for a backup"),
+    "backup_taken": say("Took a backup"),
+    "backup_verify_requested": say("Asked to verify a backup"),
+    "backup_verified": say("Verified a backup"),
+    "backup_prove_requested": say("Asked to prove a backup"),
+    "backup_proven": say("Proved a backup"),
+    "backup_downloaded": say("Downloaded a backup"),
+    "backup_uploaded": say("Uploaded a backup"),
+    "backup_pinned": say("Pinned a backup"),
+    "backup_unpinned": say("Unpinned a backup"),
+    "backup_deleted": say("Moved a backup to the trash"),
+    "backup_put_back": say("Put a backup back from the trash"),
+    "backup_erased": say("Erased a backup from the trash"),
+    "backup_copy_requested": say("Asked to copy a backup"),
+    "backup_copied": say("Copied a backup to a destination"),
+    "retention_changed": say("Changed what is kept"),
+    "retention_ran": say("Let backups expire"),
+    "schedule_changed": say("Changed a schedule"),
+    "schedule_removed": say("Removed a schedule"),
+    "schedule_paused": say("Paused a schedule"),
+    "schedule_resumed": say("Resumed a schedule"),
+    "restore_requested": say("Asked for a restore"),
+    "restore_ended": say("Restored a database"),
+    "restore_undo_requested": say("Asked to undo a restore"),
+    "restore_undone": say("Undid a restore"),
+    "restore_kept_dropped": say("Dropped the data kept from before a restore"),
+    "destination_added": say("Added a destination"),
+    "destination_changed": say("Changed a destination"),
+    "destination_removed": say("Removed a destination"),
+    "alerts_changed": say("Changed the alerts"),
+    "alert_channel_added": say("Added an alert channel"),
+    "alert_channel_changed": say("Changed an alert channel"),
+    "alert_channel_removed": say("Removed an alert channel"),
+    "alert_tested": say("Sent a test alert"),
+    "job_cancel_requested": say("Asked a job to end"),
+    "database_export_initiated": say("Downloaded a database over the API"),
+    "database_import_initiated": say("Uploaded a restore over the API"),
+    "audit_exported": say("Downloaded the audit log"),
+}
+"""A new action is one line here; a test asks for it. Others are shown by their name."""
