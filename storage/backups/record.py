@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from storage.backups.proof import Proof
 from storage.clock import from_required_text, from_text, to_text
 from storage.errors import Conflict, InvalidRecord, Message, say
 
@@ -171,6 +172,8 @@ class BackupRecord:
     """schema.table to what the archive holds of it."""
     verified: Verification | None = None
     """The newest look at the archive."""
+    proof: Proof | None = None
+    """What came of the newest proof; None before the first."""
     error: Mapping[str, Any] | None = None
     """`StorageError.to_json` when it failed, was cancelled or interrupted."""
 
@@ -223,6 +226,7 @@ class BackupRecord:
             "schema_fingerprint": self.schema_fingerprint,
             "tables": {name: table.to_json() for name, table in self.tables.items()},
             "verified": self.verified.to_json() if self.verified else None,
+            "proof": self.proof.to_json() if self.proof else None,
             "error": self.error,
         }
 
@@ -255,6 +259,7 @@ class BackupRecord:
                     schema_fingerprint=data["schema_fingerprint"],
                     tables={name: TableFacts.from_json(table) for name, table in data["tables"].items()},
                     verified=Verification.from_json(data["verified"]) if data["verified"] else None,
+                    proof=Proof.from_json(data["proof"]) if data.get("proof") else None,
                     error=data["error"],
                 )
             case newer:
