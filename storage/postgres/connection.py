@@ -190,12 +190,12 @@ def write_pass_file(folder: Path, connection: Connection) -> Path:
 
 @contextmanager
 def connect(
-    connection: Connection, *, application: str, autocommit: bool = True, timeout: int = 10
+    connection: Connection, *, application: str, autocommit: bool = True, timeout: int = 10, options: str = ""
 ) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """An open connection, closed at the end of the block. Raises Unreachable with the kind of trouble.
 
     `timeout` (seconds) bounds the opening alone. The session speaks UTF8 and says errors in English, so that they
-    can be told apart.
+    can be told apart. `options` are server settings in PGOPTIONS' form, ours alone.
     """
     try:
         session = psycopg.connect(
@@ -204,6 +204,7 @@ def connect(
             client_encoding="UTF8",
             connect_timeout=timeout,
             autocommit=autocommit,
+            **({"options": options} if options else {}),
         )
     except psycopg.OperationalError as error:
         # Without the traceback, whose frames hold a connection that was given up: as long as it is half open, the
