@@ -15,6 +15,7 @@ from storage.applications import demo, maps
 from storage.audit import Audit
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
+from storage.backups.exporting import Exporter
 from storage.backups.record import BackupState
 from storage.backups.take import Taker
 from storage.clock import Clock, to_text, utc_now
@@ -92,6 +93,7 @@ class Storage:
         self.databases = self._registry(metadata / "databases")
         self.statuses = DatabaseStatuses(before=self._reach)
         self.backups = self._backups(folder)
+        self.exporter = self._exporter(folder)
         self.restores = self._restores(metadata / "restores")
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.ticker = self._ticker()
@@ -333,6 +335,17 @@ class Storage:
             logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
         )
         return Backups(catalog=catalog, taker=taker, runner=self.runner, installations=self.programs, clock=self.clock)
+
+    def _exporter(self, folder: Path) -> Exporter:
+        return Exporter(
+            locks=self.locks,
+            staging=self.staging,
+            settings=self.settings,
+            clock=self.clock,
+            installations=self.programs,
+            profile_of=self.profile,
+            logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
+        )
 
     def _restores(self, folder: Path) -> Restores:
         return Restores(

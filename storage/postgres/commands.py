@@ -19,7 +19,7 @@ def compression_for(major: int, *, zstd: bool) -> str:
 def dump_command(
     program: Path, *, compression: str, snapshot: str, lock_wait_seconds: int, structure_only: Iterable[tuple[str, str]]
 ) -> list[str]:
-    """pg_dump in the custom format to standard output, at an exported snapshot.
+    """pg_dump in the custom format to standard output, at an exported snapshot or ('') at a moment of its own.
 
     `structure_only` are (schema, table) pairs as the catalogue has them. pg_dump 14 takes no codec name and would
     silently not compress, so gzip is asked for by number alone, which all know.
@@ -31,7 +31,7 @@ def dump_command(
         "--no-password",
         "--verbose",
         f"--compress={level if codec == 'gzip' else compression}",
-        f"--snapshot={snapshot}",
+        *([f"--snapshot={snapshot}"] if snapshot else []),
         f"--lock-wait-timeout={lock_wait_seconds * 1000}",
         *(f"--exclude-table-data={pattern(schema, table)}" for schema, table in structure_only),
     ]

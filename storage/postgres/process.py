@@ -10,14 +10,15 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import select
 import selectors
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -81,9 +82,32 @@ def run_program(
     standard output in chunks of at most a MiB. `watch` is called ten times a second and may raise, for cancel or a
     stall: then the group is ended and the exception goes on. `account` is who runs it, when that is not us.
     """
+    process = _start(command, environment=environment, account=account, stdin=stdin)
+    with _undertaker.watching(process.pid):
+        try:
+            last_lines = _pump(process, on_line, on_output, watch)
+        except BaseException:
+            end_group(process)
+            raise
+        finally:
+            for stream in (process.stdout, process.stderr):
+                if stream:
+                    stream.close()
+        code = process.wait()
+    if code:
+        raise ProgramFailed(Path(str(command[0])).name, code, tuple(last_lines))
+
+
+def _start(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str],
+    account: Account | None = None,
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
     other = account if account and not account.is_ours else None
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [str(part) for part in command],
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -100,19 +124,73 @@ def run_program(
         raise Unavailable(
             say("%(program)s could not be started: %(reason)s", program=str(command[0]), reason=error.strerror or "")
         ) from error
+
+
+@contextmanager
+def flowing(command: Sequence[str | Path], *, environment: Mapping[str, str]) -> Iterator[Outflow]:
+    """Run a program whose output is taken at the reader's own pace: it waits while nobody reads.
+
+    For the thread that reads to its end; the program ends with that thread, and with the block, however it is left.
+    """
+    process = _start(command, environment=environment)
     with _undertaker.watching(process.pid):
         try:
-            last_lines = _pump(process, on_line, on_output, watch)
-        except BaseException:
-            end_group(process)
-            raise
+            yield Outflow(process, Path(str(command[0])).name)
         finally:
+            if process.poll() is None:
+                end_group(process)
             for stream in (process.stdout, process.stderr):
                 if stream:
                     stream.close()
-        code = process.wait()
-    if code:
-        raise ProgramFailed(Path(str(command[0])).name, code, tuple(last_lines))
+
+
+class Outflow:
+    """What a running program writes to its standard output."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
+        assert process.stdout is not None and process.stderr is not None
+        self._process, self._name = process, name
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._errors = _Lines(self._last_lines.append)
+        self._output, self._complaints = process.stdout.fileno(), process.stderr.fileno()
+        self._open = {self._output, self._complaints}
+        _widen(self._output)
+
+    def read(self, watch: Callable[[], None] = lambda: None) -> bytes:
+        """The next piece, at most a MiB; b"" when the program has ended well. Raises ProgramFailed when it has not.
+
+        `watch` is called ten times a second while there is nothing to read, and may raise.
+        """
+        with selectors.DefaultSelector() as selector:
+            for descriptor in self._open:
+                selector.register(descriptor, selectors.EVENT_READ)
+            while self._open:
+                for key, _ in selector.select(LOOK_EVERY):
+                    chunk = self._take(key.fd)
+                    if not chunk:
+                        selector.unregister(key.fd)
+                        self._open.discard(key.fd)
+                    elif key.fd == self._output:
+                        return chunk
+                    else:
+                        self._errors.feed(chunk)
+                watch()
+        self._errors.end()
+        if code := self._process.wait():
+            raise ProgramFailed(self._name, code, tuple(self._last_lines))
+        return b""
+
+    def end(self) -> None:
+        """End the program; from any thread. Whoever reads is told of it by ProgramFailed."""
+        end_group(self._process)
+
+    def _take(self, descriptor: int) -> bytes:
+        chunk = os.read(descriptor, CHUNK)
+        if descriptor == self._output and 0 < len(chunk) < _WORTH_WAKING:
+            time.sleep(_GATHERING)
+            if select.select([descriptor], [], [], 0)[0]:
+                chunk += os.read(descriptor, CHUNK - len(chunk))
+        return chunk
 
 
 def end_group(process: subprocess.Popen[bytes], *, patience: float = 1.0) -> None:
@@ -140,9 +218,8 @@ def _pump(
         process.stderr.fileno(): errors.feed,
         process.stdout.fileno(): on_output or output.feed,
     }
-    if on_output and _libc is not None:
-        with suppress(OSError):  # the kernel's limit for pipes may be lower; then it stays as it is
-            fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, CHUNK)
+    if on_output:
+        _widen(process.stdout.fileno())
     next_look = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for descriptor in takers:
@@ -168,6 +245,12 @@ def _pump(
             return last_lines
         except subprocess.TimeoutExpired:
             watch()
+
+
+def _widen(pipe: int) -> None:
+    if _libc is not None:
+        with suppress(OSError):  # the kernel's limit for pipes may be lower; then it stays as it is
+            fcntl.fcntl(pipe, _F_SETPIPE_SZ, CHUNK)
 
 
 class _Lines:
