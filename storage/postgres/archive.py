@@ -73,6 +73,8 @@ class Entry:
     section: str
     """pre-data, data or post-data; '' for what goes with the entry before it: grants, comments."""
     has_data: bool
+    depends_on: tuple[int, ...] = ()
+    """The dump ids of what has to be there before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,14 @@ def read_header(path: Path) -> ArchiveHeader:
         return _Reader(file, path).header()
 
 
-def read(path: Path) -> Archive:
-    """Header and table of contents; refuses like `read_header`."""
+def read(path: Path, *, called: str = "", most_contents: int = _LONGEST) -> Archive:
+    """Header and table of contents; refuses like `read_header`.
+
+    `called` is the name for refusals where the file's own says nothing. `most_contents` are the bytes that the table of
+    contents may have: it is kept in memory, and in a file of a stranger it could be as long as the file.
+    """
     with _open(path) as file:
-        reader = _Reader(file, path)
+        reader = _Reader(file, path, called=called, most_contents=most_contents)
         header = reader.header()
         return Archive(header, tuple(reader.entries()))
 
@@ -104,8 +110,9 @@ def _open(path: Path) -> BinaryIO:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file, self._name = file, path.name
+    def __init__(self, file: BinaryIO, path: Path, *, called: str = "", most_contents: int = _LONGEST) -> None:
+        self._file, self._name = file, called or path.name
+        self._left, self._most_contents = most_contents, most_contents
         self._size = path.stat().st_size
         self._version = (1, 0)
         self._int_size, self._offset_size = 4, 8
@@ -182,8 +189,9 @@ class _Reader:
             self._int()  # relkind
         owner = self._text() or ""
         self._text()  # WITH OIDS, of old
-        while self._text() is not None:
-            pass  # the entries it depends on
+        depends_on = []
+        while (number := self._text()) is not None:
+            depends_on.append(int(number) if number.isascii() and number.isdigit() else 0)
         self._bytes(1 + self._offset_size)  # where its data is
         return Entry(
             dump_id=dump_id,
@@ -194,11 +202,19 @@ class _Reader:
             definition=definition,
             section=_SECTIONS.get(section, ""),
             has_data=has_data,
+            depends_on=tuple(depends_on),
         )
 
     def _bytes(self, count: int) -> bytes:
         if count > min(_LONGEST, self._size):
             raise self._damaged()
+        self._left -= count
+        if self._left < 0:
+            raise Invalid(
+                say("The table of contents of %(name)s has more than %(most_bytes)s.",
+                    name=self._name, most_bytes=self._most_contents),
+                advice=say("Restore it by hand with pg_restore, and take a backup of that."),
+            )  # fmt: skip
         read = self._file.read(count)
         if len(read) < count:
             raise self._damaged()

@@ -45,6 +45,8 @@ class LoadRequest:
     no_privileges: bool
     stall_seconds: int
     application: str
+    left_out: frozenset[int] = frozenset()
+    """Dump ids of entries that are passed over."""
 
 
 def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -> None:
@@ -96,9 +98,12 @@ class _Loading:
         """One run of pg_restore, of everything or a part."""
         request = self._request
         chosen = None
+        if entries is None and request.left_out:
+            entries = self._kinds
         if entries is not None:
             chosen = request.folder / "entries"
-            chosen.write_text("".join(f"{dump_id};\n" for dump_id in entries))
+            wanted = (dump_id for dump_id in entries if dump_id not in request.left_out)
+            chosen.write_text("".join(f"{dump_id};\n" for dump_id in wanted))
         command = restoring.restore_command(
             request.installation.program("pg_restore"),
             request.path,

@@ -6,7 +6,6 @@ Whatever ends it before the swap, the target is as it was, and what was half mad
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,11 @@ from pathlib import Path
 import psycopg
 
 from storage.backups.catalog import Catalog
-from storage.backups.record import BackupRecord, Verification
-from storage.backups.verify import file_sha256, other_content, unreadable
+from storage.backups.record import BackupRecord
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Damaged, Denied, JobCancelled, Message, StorageError, say, say_count
+from storage.errors import Denied, JobCancelled, Message, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.store import INTERRUPTED
@@ -36,6 +34,7 @@ from storage.postgres.watchdog import Watchdog, patiently
 from storage.restores import beside, carry, facts, names, swap
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
+from storage.restores.intact import check_sha256
 from storage.restores.load import LoadRequest, load
 from storage.restores.plan import RestorePlan
 from storage.restores.progress import RestoreProgress
@@ -281,27 +280,16 @@ class _Run:
             context.checkpoint()
             context.report(progress.value("verify"))
 
-        began = time.monotonic()
-        try:
-            found = file_sha256(path, watch=watch, on_bytes=progress.hashed)
-        except OSError as error:
-            raise unreadable(error) from error
-        if found == backup.sha256:
-            context.log(f"SHA-256 equal to what was written: {found}")
-            return backup, path, archive
-        reason = other_content(found, backup.sha256)
-        restorer.catalog.record_verification(
+        check_sha256(
+            restorer.catalog,
             backup,
-            Verification(at=restorer.clock(), good=False, seconds=round(time.monotonic() - began, 3), reason=reason),
+            path,
+            clock=restorer.clock,
+            watch=watch,
+            on_bytes=progress.hashed,
+            log=context.log,
         )
-        newest = restorer.catalog.newest_good(backup.database, besides=backup.backup_id)
-        raise Damaged(
-            say("The archive is damaged: its SHA-256 is not the one that was written."),
-            advice=say("Restore the newest good backup instead: %(id)s.", id=newest.backup_id)
-            if newest
-            else say("There is no other good backup of %(database)s. Take one now.", database=backup.database),
-            words=str(reason),
-        )
+        return backup, path, archive
 
     def _plan(self, request: RestoreRequest) -> RestorePlan:
         watchdog = Watchdog(self._settings.stall_seconds)
