@@ -42,6 +42,7 @@ class Settings:
     session_idle_seconds: int = 12 * 3600
     behind_proxies: int = 0
     secure_cookies: bool = False
+    log_format: str = "text"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -69,6 +70,7 @@ class Settings:
             space_reserve=_whole(environment, "SPACE_RESERVE_MB", defaults.space_reserve >> 20, least=0) << 20,
             session_idle_seconds=_whole(environment, "SESSION_IDLE_MINUTES", 720, least=1) * 60,
             behind_proxies=_whole(environment, "BEHIND_PROXIES", 0, least=0, most=5),
+            log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
             secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
         )
 
@@ -83,6 +85,17 @@ def _whole(environment: Mapping[str, str], name: str, default: int, *, least: in
                 name=name, value=text[:40], least=least, most=most)
         )  # fmt: skip
     return int(text)
+
+
+def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """The first is the default."""
+    chosen = environment.get(name, "").strip().lower() or choices[0]
+    if chosen not in choices:
+        raise Invalid(
+            say("%(name)s is “%(value)s”; it must be one of: %(choices)s.",
+                name=name, value=chosen[:40], choices=", ".join(choices))
+        )  # fmt: skip
+    return chosen
 
 
 def _secret(environment: Mapping[str, str], name: str) -> Secret | None:

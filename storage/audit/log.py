@@ -58,6 +58,8 @@ class Audit:
                 self._append(said)
         except OSError:
             logger.exception("the audit log could not be written: %s", json.dumps(said, ensure_ascii=False))
+        fields = {"action": action, "actor": actor, "subject": subject, "result": result}
+        logger.info("%s %s by %s: %s", action, subject, actor or "nobody", result, extra=fields)
 
     def files(self) -> list[Path]:
         """The months, oldest first."""

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from storage.errors import Conflict, Unavailable, say
 from storage.opening import Storage, open_storage
 from storage.settings import Settings
 from webapp import create_app
-from webapp.cli import answers
+from webapp.cli import answers, loglines
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -46,8 +45,8 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
 
     With --json, the one document is printed when the pages can be reached: {"url": ..., "setup_url": ...}.
     """
-    _log_to_standard_error()
     settings = Settings.from_environment()
+    loglines.write_to_standard_error(settings.log_format)
     settings = replace(
         settings, host=settings.host if host is None else host, port=settings.port if port is None else port
     )
@@ -156,13 +155,3 @@ def _end_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-
-
-def _log_to_standard_error() -> None:
-    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # "Task queue depth" is waitress's way of saying that somebody reloads quickly.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector as BaseCollector
 
 from storage.backups.protection import protection
+from storage.backups.record import BackupRecord
 from webapp.navigation import VERSION
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Collector(BaseCollector):
 
     def _databases(self) -> Iterator[Metric]:
         newest = _gauge("backup_newest_good_timestamp_seconds", "When the newest good backup was begun", "database")
+        proven = _gauge("backup_newest_proven_timestamp_seconds", "When a backup was last proven by restoring it",
+                        "database")  # fmt: skip
         size = _gauge("backup_newest_good_bytes", "Size of the newest good backup's archive", "database")
         seconds = _gauge("backup_newest_good_duration_seconds", "How long the newest good backup took", "database")
         failures = _gauge("backup_failures_in_a_row", "Attempts that failed since the last good backup", "database")
@@ -42,10 +46,12 @@ class Collector(BaseCollector):
                 newest.add_metric([profile.name], good.started_at.timestamp())
                 size.add_metric([profile.name], good.bytes)
                 seconds.add_metric([profile.name], good.seconds or 0.0)
+            if (moment := _last_proof(mine)) is not None:
+                proven.add_metric([profile.name], moment.timestamp())
             failures.add_metric([profile.name], standing.failures)
             for state, count in Counter(record.state.value for record in mine).items():
                 kept.add_metric([profile.name, state], count)
-        yield from (newest, size, seconds, failures, kept)
+        yield from (newest, proven, size, seconds, failures, kept)
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = _gauge("jobs", "Jobs that wait or run", "kind", "state")
@@ -69,3 +75,8 @@ class Collector(BaseCollector):
 
 def _gauge(name: str, what: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"pghaven_{name}", what, labels=labels)
+
+
+def _last_proof(records: Sequence[BackupRecord]) -> datetime | None:
+    moments = [record.proof.at for record in records if record.proof is not None and record.proof.good]
+    return max(moments, default=None)

@@ -100,3 +100,20 @@ def test_the_terminal_works_beside_the_web_process(terminal: Terminal) -> None:
     assert [(account["name"], account["tokens"]) for account in listed] == [("ana", 1)]
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
+
+
+def test_the_log_can_be_a_json_document_a_line(terminal: Terminal) -> None:
+    terminal.environment |= {"LOG_FORMAT": "json", "ADMIN_PASSWORD": "a haven for the admin"}
+    process, _ = started(terminal)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert "stopping" in [line["message"] for line in lines]
+
+
+def test_a_log_format_that_nobody_knows_is_named(terminal: Terminal) -> None:
+    terminal.environment["LOG_FORMAT"] = "xml"
+    ended = terminal("serve", "--port", "0")
+    assert ended.code != 0
+    assert "LOG_FORMAT" in ended.err
