@@ -18,6 +18,7 @@ from storage.backups.catalog import Catalog
 from storage.backups.exporting import Exporter
 from storage.backups.record import BackupState
 from storage.backups.take import Taker
+from storage.backups.upload import Uploads
 from storage.clock import Clock, to_text, utc_now
 from storage.databases import log_tables
 from storage.databases.environment import RememberedEnvironment
@@ -26,7 +27,8 @@ from storage.databases.registry import Demos, Registry, from_environment
 from storage.databases.status import DatabaseStatuses
 from storage.databases.testing import Tester
 from storage.errors import Conflict, LockHeld, StorageError, Unavailable, say
-from storage.jobs.model import JobKind
+from storage.jobs.ends import record_end
+from storage.jobs.model import Job, JobKind
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
 from storage.locks.filelocks import FileLocks, HeldLock
@@ -86,6 +88,7 @@ class Storage:
         self.box = SecretBox(key)
         self.jobs = JobStore(metadata / "jobs", locks=self.locks, clock=clock)
         self.runner = JobRunner(self.jobs, clock=clock, workers=settings.parallel_jobs)
+        self.runner.on_end(self._audit_end)
         self._environment = self._given_database()
         self._remembered = RememberedEnvironment(metadata / "environment.json", box=self.box)
         self.embedded_trouble: StorageError | None = None
@@ -94,6 +97,7 @@ class Storage:
         self.statuses = DatabaseStatuses(before=self._reach)
         self.backups = self._backups(folder)
         self.exporter = self._exporter(folder)
+        self.uploads = self._uploads()
         self.restores = self._restores(metadata / "restores")
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.ticker = self._ticker()
@@ -191,11 +195,15 @@ class Storage:
         self._close_records()
         self.restores.reconcile()
 
+    def _audit_end(self, job: Job) -> None:
+        record_end(self.audit, job)
+
     def _close_records(self) -> None:
         for job in self.runner.close_again():
             logger.warning("job %s: its end is written now, %s", job.job_id, job.state.value)
         for job in self.jobs.mark_interrupted():
             logger.warning("job %s (%s of %s) was interrupted", job.job_id, job.kind.value, job.database)
+            self.runner.tell(job)
         for record in self.backups.catalog.settle(is_alive=self._is_alive):
             logger.warning("backup %s is %s", record.backup_id, record.state.value)
 
@@ -345,6 +353,16 @@ class Storage:
             installations=self.programs,
             profile_of=self.profile,
             logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
+        )
+
+    def _uploads(self) -> Uploads:
+        return Uploads(
+            catalog=self.backups.catalog,
+            staging=self.staging,
+            locks=self.locks,
+            clock=self.clock,
+            installations=self.programs,
+            limit=self.settings.upload_limit,
         )
 
     def _restores(self, folder: Path) -> Restores:

@@ -42,6 +42,7 @@ class Settings:
     session_idle_seconds: int = 12 * 3600
     behind_proxies: int = 0
     secure_cookies: bool = False
+    upload_limit: int = 500 * 1024 * 1024
     log_format: str = "text"
 
     @classmethod
@@ -71,6 +72,7 @@ class Settings:
             session_idle_seconds=_whole(environment, "SESSION_IDLE_MINUTES", 720, least=1) * 60,
             behind_proxies=_whole(environment, "BEHIND_PROXIES", 0, least=0, most=5),
             log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
+            upload_limit=_whole(environment, "UPLOAD_LIMIT_MB", defaults.upload_limit >> 20, least=1) << 20,
             secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
         )
 

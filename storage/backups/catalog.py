@@ -27,6 +27,7 @@ class Catalog:
         self._locks = FileLocks(data_folder / "locks")
         self.archives = data_folder / "archives"
         self.archives.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.trash = data_folder / "trash"
         self._records: Records[BackupRecord] = Records(
             data_folder / "metadata" / "backups",
             decode=BackupRecord.from_json,
@@ -104,19 +105,33 @@ class Catalog:
             self.save_copy(record)
         self._records.save(record)
 
-    def change(self, backup_id: str, edit: Callable[[BackupRecord], BackupRecord]) -> BackupRecord:
+    def change(
+        self, backup_id: str, edit: Callable[[BackupRecord], BackupRecord], *, with_copy: bool = True
+    ) -> BackupRecord:
         """Replace a record by what `edit` makes of its newest state; nobody else changes one meanwhile, in any process.
 
-        Raises NotFound, and what `edit` raises.
+        `with_copy=False` leaves the copy beside the archive to the caller. Raises NotFound, and what `edit` raises.
         """
         with self._locks.hold("catalog", holder="a change of a record", wait=True):
             changed = edit(self.get(backup_id))
-            self.save(changed)
+            if with_copy:
+                self.save(changed)
+            else:
+                self._records.save(changed)
         return changed
+
+    def forget(self, backup_id: str) -> None:
+        """Delete a record whose archive is gone for good."""
+        with self._locks.hold("catalog", holder="a change of a record", wait=True):
+            self._records.delete(backup_id)
 
     def save_copy(self, record: BackupRecord) -> None:
         """Keep the copy alone, beside the place of the archive."""
-        jsonfiles.write(self._copy_path(record), record.to_json())
+        jsonfiles.write(self.copy_path(record), record.to_json())
+
+    def copy_path(self, record: BackupRecord) -> Path:
+        """Where the copy of a record is that has an archive: beside it."""
+        return (self.data_folder / record.archive).with_suffix(".json")
 
     def check_file(self, record: BackupRecord) -> BackupRecord:
         """A cheap look: is the file there, with its size? Changes the record's state when the answer is new.
@@ -172,22 +187,30 @@ class Catalog:
         """Keep what a full look at the archive found."""
         missing = not self.archive_path(record).exists()
         state = BackupState.COMPLETE if verification.good else BackupState.MISSING if missing else BackupState.DAMAGED
-        return self.change(record.backup_id, lambda current: current.move_to(state, verified=verification))
+
+        def edit(current: BackupRecord) -> BackupRecord:
+            if current.state is BackupState.TRASHED:  # moved to the trash meanwhile, and not brought back by a look
+                return current
+            return current.move_to(state, verified=verification)
+
+        return self.change(record.backup_id, edit)
 
     def rebuild(self) -> list[BackupRecord]:
-        """Bring back records that are missing, from the copies beside the archives; returns them."""
+        """Bring back records that are missing, from the copies beside the archives and in the trash; returns them."""
         known = {record.backup_id for record in self.all()}
-        found = []
-        for copy in sorted(self.archives.glob("*/*.json")):
+        found: dict[str, BackupRecord] = {}
+        for copy in sorted([*self.archives.glob("*/*.json"), *self.trash.glob("*/*.json")]):
             try:
                 record = BackupRecord.from_json(jsonfiles.read(copy))
             except (InvalidRecord, KeyError, TypeError, ValueError, OSError) as error:
                 logger.warning("the record beside an archive cannot be read: %s: %s", copy, error)
                 continue
-            if record.backup_id not in known:
-                self._records.save(record)
-                found.append(record)
-        return found
+            # A crash on the way to the trash leaves two copies: true is the one that has its archive.
+            if record.backup_id not in known and (record.backup_id not in found or self.archive_path(record).exists()):
+                found[record.backup_id] = record
+        for record in found.values():
+            self._records.save(record)
+        return list(found.values())
 
     def settle(self, *, is_alive: Callable[[str], bool]) -> list[BackupRecord]:
         """Close the records of takes whose job is gone: published whole, or interrupted and swept."""
@@ -226,7 +249,7 @@ class Catalog:
 
     def withdraw(self, record: BackupRecord) -> None:
         """Take back a publication that failed half way: neither the archive nor the copy of its record stays."""
-        for path in (self._copy_path(record), self.archive_path(record)):
+        for path in (self.copy_path(record), self.archive_path(record)):
             try:
                 path.unlink(missing_ok=True)
             except OSError:
@@ -248,7 +271,7 @@ class Catalog:
                 return current
             moved = current.move_to(state, verified=look)
             self._records.save(moved)
-        copy = self._copy_path(moved)
+        copy = self.copy_path(moved)
         if copy.parent.exists():
             try:
                 jsonfiles.write(copy, moved.to_json())
@@ -256,9 +279,6 @@ class Catalog:
                 # The disk of the archives may be read-only now; the record itself is written.
                 logger.warning("the record beside an archive could not be renewed: %s", error)
         return moved
-
-    def _copy_path(self, record: BackupRecord) -> Path:
-        return (self.data_folder / record.archive).with_suffix(".json")
 
     def _rebuild_one(self, path: Path, error: InvalidRecord) -> None:
         logger.error("a record could not be read and was put aside: %s", error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from storage.backups.record import BackupRecord, BackupState
+from storage.backups.record import TAKEN_WHOLE, BackupRecord, BackupState
 from storage.jobs.model import Job, JobKind
 
 LATE_AFTER = timedelta(hours=48)
@@ -61,7 +61,7 @@ def protection(
         (job for job in jobs if job.kind is JobKind.TAKE and job.database == database and not job.ended), None
     )
     good = next((record for record in newest_first if record.good), None)
-    whole = next((record for record in newest_first if record.state in _TAKEN_WHOLE), None)
+    whole = next((record for record in newest_first if record.state in TAKEN_WHOLE), None)
     failed = _failures(newest_first)
     age = now - good.started_at if good else None
     if whole is not None and not whole.good:
@@ -85,15 +85,12 @@ def protection(
     )
 
 
-_TAKEN_WHOLE = (BackupState.COMPLETE, BackupState.DAMAGED, BackupState.MISSING)
-
-
 def _failures(newest_first: Sequence[BackupRecord]) -> list[BackupRecord]:
     """The failed attempts since the newest good backup. One that a person cancelled, or that ended because pghaven
     ended, says nothing of the database: then the age of the last good backup decides."""
     failed = []
     for record in newest_first:
-        if record.state in _TAKEN_WHOLE:
+        if record.state in TAKEN_WHOLE or record.state is BackupState.TRASHED:
             break
         if record.state is BackupState.FAILED:
             failed.append(record)

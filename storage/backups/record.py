@@ -23,6 +23,8 @@ class BackupState(StrEnum):
     """Taken whole, but the file is no longer what was written."""
     MISSING = "missing"
     """Taken whole, but the file is no longer there."""
+    TRASHED = "trashed"
+    """Taken whole, and moved to the trash: it protects nothing, and can be put back for some days."""
 
     def may_become(self, other: BackupState) -> bool:
         return other in _NEXT[self]
@@ -39,7 +41,9 @@ class BackupKind(StrEnum):
     """Brought by somebody; not made by this pghaven."""
 
 
-_AFTERWARDS = frozenset({BackupState.COMPLETE, BackupState.DAMAGED, BackupState.MISSING})
+TAKEN_WHOLE = frozenset({BackupState.COMPLETE, BackupState.DAMAGED, BackupState.MISSING})
+"""The states of a backup that has an archive in its place, or should have."""
+_AFTERWARDS = TAKEN_WHOLE | {BackupState.TRASHED}
 _NEXT: Mapping[BackupState, frozenset[BackupState]] = {
     BackupState.TAKING: frozenset(
         {BackupState.COMPLETE, BackupState.FAILED, BackupState.CANCELLED, BackupState.INTERRUPTED}
@@ -48,6 +52,7 @@ _NEXT: Mapping[BackupState, frozenset[BackupState]] = {
     BackupState.COMPLETE: _AFTERWARDS,
     BackupState.DAMAGED: _AFTERWARDS,
     BackupState.MISSING: _AFTERWARDS,
+    BackupState.TRASHED: TAKEN_WHOLE,
     BackupState.FAILED: frozenset(),
     BackupState.CANCELLED: frozenset(),
     BackupState.INTERRUPTED: frozenset(),
@@ -98,6 +103,62 @@ class Verification:
             case message:
                 reason = Message.from_json(message)
         return cls(at=from_required_text(data["at"]), good=data["good"], seconds=data["seconds"], reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trashed:
+    """Why a backup is in the trash, since when, until when, and what it was before."""
+
+    at: datetime
+    until: datetime
+    """From then on it is erased; in the past when somebody emptied the trash."""
+    by: str = ""
+    """'' for retention."""
+    why: tuple[Message, ...] = ()
+    """The reasons of the decision; none when a person did it."""
+    was: BackupState
+    archive: str
+    """Where the archive was, inside the data folder."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "at": to_text(self.at),
+            "until": to_text(self.until),
+            "by": self.by,
+            "why": [reason.to_json() for reason in self.why],
+            "was": self.was.value,
+            "archive": self.archive,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trashed:
+        return cls(
+            at=from_required_text(data["at"]),
+            until=from_required_text(data["until"]),
+            by=data["by"],
+            why=tuple(Message.from_json(reason) for reason in data["why"]),
+            was=BackupState(data["was"]),
+            archive=data["archive"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What an uploaded archive says of itself. Nobody here counted anything, so there is no manifest."""
+
+    name: str
+    """The name that its file had: a label, and never a path."""
+    dumped_at: datetime | None = None
+    """By the clock of the machine that dumped, which writes no zone."""
+    tables: tuple[str, ...] = ()
+    """schema.table of those whose rows are in it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "dumped_at": to_text(self.dumped_at), "tables": list(self.tables)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Brought:
+        return cls(name=data["name"], dumped_at=from_text(data["dumped_at"]), tables=tuple(data["tables"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +235,10 @@ class BackupRecord:
     """The newest look at the archive."""
     proof: Proof | None = None
     """What came of the newest proof; None before the first."""
+    trashed: Trashed | None = None
+    """While it is in the trash."""
+    brought: Brought | None = None
+    """Of an uploaded one."""
     error: Mapping[str, Any] | None = None
     """`StorageError.to_json` when it failed, was cancelled or interrupted."""
 
@@ -181,6 +246,11 @@ class BackupRecord:
     def good(self) -> bool:
         """Whether it may be restored, downloaded and counted."""
         return self.state is BackupState.COMPLETE
+
+    @property
+    def ours(self) -> bool:
+        """Whether pghaven took it and counted it: only such a backup protects, and can be compared with."""
+        return self.kind is not BackupKind.UPLOADED
 
     @property
     def rows(self) -> int:
@@ -227,6 +297,8 @@ class BackupRecord:
             "tables": {name: table.to_json() for name, table in self.tables.items()},
             "verified": self.verified.to_json() if self.verified else None,
             "proof": self.proof.to_json() if self.proof else None,
+            "trashed": self.trashed.to_json() if self.trashed else None,
+            "brought": self.brought.to_json() if self.brought else None,
             "error": self.error,
         }
 
@@ -260,6 +332,8 @@ class BackupRecord:
                     tables={name: TableFacts.from_json(table) for name, table in data["tables"].items()},
                     verified=Verification.from_json(data["verified"]) if data["verified"] else None,
                     proof=Proof.from_json(data["proof"]) if data.get("proof") else None,
+                    trashed=Trashed.from_json(data["trashed"]) if data.get("trashed") else None,
+                    brought=Brought.from_json(data["brought"]) if data.get("brought") else None,
                     error=data["error"],
                 )
             case newer:

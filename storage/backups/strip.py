@@ -25,6 +25,8 @@ class DayState(StrEnum):
     """Before the first backup of the database was tried."""
     NOTHING = "nothing"
     """No backup was started on this day, though there had been some before."""
+    TRASHED = "trashed"
+    """The backups of this day were good and are in the trash."""
     COMPLETE = "complete"
     WARNING = "warning"
     """Look at it: one failed and a good one followed, or one was cancelled or interrupted and none followed."""
@@ -35,6 +37,7 @@ class DayState(StrEnum):
 
 
 _STOPPED = (BackupState.CANCELLED, BackupState.INTERRUPTED)
+_GOOD_THEN = (BackupState.COMPLETE, BackupState.TRASHED)
 _GONE_BAD = (BackupState.DAMAGED, BackupState.MISSING)
 
 
@@ -135,9 +138,9 @@ def _state(newest_first: list[BackupRecord], *, running: bool) -> DayState:
     if any(state in _GONE_BAD for state in states):
         return DayState.DAMAGED
     # What came after the newest good one was not made good again on this day.
-    after_good = states[: states.index(BackupState.COMPLETE)] if BackupState.COMPLETE in states else states
+    after_good = states[: next((place for place, state in enumerate(states) if state in _GOOD_THEN), len(states))]
     if BackupState.FAILED in after_good:
         return DayState.FAILED
     if BackupState.FAILED in states or any(state in _STOPPED for state in after_good):
         return DayState.WARNING
-    return DayState.COMPLETE
+    return DayState.COMPLETE if BackupState.COMPLETE in states else DayState.TRASHED

@@ -88,7 +88,7 @@ def verify_archive(
     if present != size:
         return answer(other_size(present, size))
     with _Hashing(path, on_bytes) as hashing:
-        reading_error = _read_through(path, installation, watch=watch, run=run)
+        reading_error = read_through(path, installation, watch=watch, run=run)
         found = hashing.result(watch)
     if found != sha256:
         return answer(other_content(found, sha256))
@@ -110,9 +110,10 @@ def installation_for(record: BackupRecord, installations: tuple[Installation, ..
     return chosen
 
 
-def _read_through(
-    path: Path, installation: Installation, *, watch: Callable[[], None], run: RunProgram
+def read_through(
+    path: Path, installation: Installation, *, watch: Callable[[], None], run: RunProgram = run_program
 ) -> Message | None:
+    """Have pg_restore decode every byte, carrying out nothing; why it could not, if so."""
     environment = {"PATH": os.defpath, "LC_ALL": "C", **installation.environment()}
     try:
         run(read_through_command(installation.program("pg_restore"), path), environment=environment, watch=watch)

@@ -204,7 +204,7 @@ def connect(
             client_encoding="UTF8",
             connect_timeout=timeout,
             autocommit=autocommit,
-            **({"options": options} if options else {}),
+            options=options or None,
         )
     except psycopg.OperationalError as error:
         # Without the traceback, whose frames hold a connection that was given up: as long as it is half open, the
