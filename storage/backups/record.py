@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from storage.backups.copies import Copy
 from storage.backups.proof import Proof
 from storage.clock import from_required_text, from_text, to_text
 from storage.errors import Conflict, InvalidRecord, Message, say
@@ -233,6 +234,8 @@ class BackupRecord:
     """schema.table to what the archive holds of it."""
     verified: Verification | None = None
     """The newest look at the archive."""
+    copies: tuple[Copy, ...] = ()
+    """One for each destination that it was to be copied to."""
     proof: Proof | None = None
     """What came of the newest proof; None before the first."""
     trashed: Trashed | None = None
@@ -251,6 +254,14 @@ class BackupRecord:
     def ours(self) -> bool:
         """Whether pghaven took it and counted it: only such a backup protects, and can be compared with."""
         return self.kind is not BackupKind.UPLOADED
+
+    def copy_at(self, destination: str) -> Copy | None:
+        return next((copy for copy in self.copies if copy.destination == destination), None)
+
+    def with_copy(self, copy: Copy) -> BackupRecord:
+        """The record with this copy in the place of the one that it had at the same destination."""
+        others = (other for other in self.copies if other.destination != copy.destination)
+        return replace(self, copies=tuple(sorted((*others, copy), key=lambda one: one.destination)))
 
     @property
     def rows(self) -> int:
@@ -296,6 +307,7 @@ class BackupRecord:
             "schema_fingerprint": self.schema_fingerprint,
             "tables": {name: table.to_json() for name, table in self.tables.items()},
             "verified": self.verified.to_json() if self.verified else None,
+            "copies": [copy.to_json() for copy in self.copies],
             "proof": self.proof.to_json() if self.proof else None,
             "trashed": self.trashed.to_json() if self.trashed else None,
             "brought": self.brought.to_json() if self.brought else None,
@@ -331,6 +343,7 @@ class BackupRecord:
                     schema_fingerprint=data["schema_fingerprint"],
                     tables={name: TableFacts.from_json(table) for name, table in data["tables"].items()},
                     verified=Verification.from_json(data["verified"]) if data["verified"] else None,
+                    copies=tuple(Copy.from_json(copy) for copy in data.get("copies", ())),
                     proof=Proof.from_json(data["proof"]) if data.get("proof") else None,
                     trashed=Trashed.from_json(data["trashed"]) if data.get("trashed") else None,
                     brought=Brought.from_json(data["brought"]) if data.get("brought") else None,

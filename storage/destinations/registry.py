@@ -1,0 +1,80 @@
+"""The destinations of this instance."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from storage.clock import Clock
+from storage.destinations.destination import Destination
+from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, say
+from storage.identifiers import checked_name
+from storage.jsonfiles import Records
+from storage.locks.filelocks import FileLocks
+from storage.secret import SecretBox
+
+logger = logging.getLogger(__name__)
+
+MOST_DAYS = 36_500
+
+
+class Destinations:
+    def __init__(self, folder: Path, *, box: SecretBox, clock: Clock, locks: FileLocks) -> None:
+        self._clock, self._locks = clock, locks
+        self._records: Records[Destination] = Records(
+            folder,
+            decode=lambda data: Destination.from_json(data, box),
+            encode=lambda destination: destination.to_json(box),
+            identify=lambda destination: destination.name,
+            on_damaged=_say_damaged,
+        )
+
+    def all(self) -> list[Destination]:
+        """By name."""
+        return self._records.all()
+
+    def get(self, name: str) -> Destination:
+        try:
+            return self._records.get(name)
+        except NotFound:
+            raise NotFound(say("There is no destination “%(name)s” here.", name=name[:80])) from None
+
+    def add(self, destination: Destination, *, by: str) -> Destination:
+        """Keep a new one. Raises Conflict when the name is taken, Invalid for a name or a number that cannot be."""
+        checked_name(destination.name)
+        _checked(destination)
+        with self._changing():
+            if any(one.name == destination.name for one in self.all()):
+                raise Conflict(
+                    say("There is a destination “%(name)s” here already.", name=destination.name),
+                    advice=say("Choose another name."),
+                )
+            added = destination.with_(added_at=self._clock(), added_by=by)
+            self._records.save(added)
+        return added
+
+    def change(self, name: str, **changes: Any) -> Destination:
+        with self._changing():
+            changed = self.get(name).with_(**changes)
+            _checked(changed)
+            self._records.save(changed)
+        return changed
+
+    def remove(self, name: str) -> None:
+        """Use it no more; the copies that lie there stay."""
+        with self._changing():
+            self.get(name)
+            self._records.delete(name)
+
+    def _changing(self) -> Any:
+        return self._locks.hold("destinations", holder="a change of a destination", wait=True)
+
+
+def _checked(destination: Destination) -> None:
+    if not 0 <= destination.keep_days <= MOST_DAYS:
+        raise Invalid(say("Copies can be kept from 0 (for ever) to %(most)s days.", most=MOST_DAYS))
+
+
+def _say_damaged(path: Path, error: InvalidRecord) -> None:
+    logger.error("the record of a destination could not be read and was put aside: %s", error)
