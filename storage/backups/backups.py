@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from storage.backups.catalog import Catalog
+from storage.backups.record import BackupKind, BackupRecord
 from storage.backups.take import Taker
 from storage.backups.verify import installation_for, verify_archive
 from storage.clock import Clock
@@ -14,6 +15,10 @@ from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, Progress
 from storage.jobs.runner import JobRunner
 from storage.postgres.programs import Installation
+
+
+SCHEDULE = "schedule"
+"""Who asked for a scheduled backup, as its record names it."""
 
 
 class Backups:
@@ -41,8 +46,30 @@ class Backups:
         profile = self._taker.profile_of(database)
         parameters = {"no_logs": no_logs, "digests": profile.digests if digests is None else digests}
         return self._runner.request(
-            JobKind.TAKE, database=profile.name, parameters=parameters, by=by, background=background
+            JobKind.TAKE,
+            database=profile.name,
+            parameters=parameters,
+            by=by,
+            background=background,
+            same=lambda job: parameters.items() <= job.parameters.items(),
         )
+
+    def take_scheduled(self, database: str, slot: str) -> tuple[Job, bool]:
+        """Ask for the backup that fills a slot (`BackupRecord.slot`); or the whole backup of this database that waits
+        or runs already, whoever asked for it, and False."""
+        profile = self._taker.profile_of(database)
+        kind = BackupKind.SCHEDULED.value
+        return self._runner.request(
+            JobKind.TAKE,
+            database=profile.name,
+            parameters={"no_logs": False, "digests": profile.digests, "kind": kind, "slot": slot},
+            by=SCHEDULE,
+            same=lambda job: not job.parameters.get("no_logs"),
+        )
+
+    def snapshot(self, context: JobContext, profile: DatabaseProfile) -> BackupRecord:
+        """Take a backup as a part of another job: see `Taker.snapshot`."""
+        return self._taker.snapshot(context, profile)
 
     def known_log_tables(self, profile: DatabaseProfile) -> tuple[str, ...]:
         """The log tables that the application's map names beside the profile, among the tables of the newest backup

@@ -9,12 +9,13 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from storage.backups.catalog import Catalog, archive_name, publish
 from storage.backups.dump_errors import named
 from storage.backups.dumping import Dump, DumpRequest
-from storage.backups.record import BackupRecord, BackupState, Verification
+from storage.backups.record import BackupKind, BackupRecord, BackupState, Verification
 from storage.backups.verify import other_content
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
@@ -58,12 +59,21 @@ class Taker:
         )
         context.step("turn")
         with turn(self.locks, context):
-            self._take(context)
+            self._take(context, partial(self.profile_of, context.job.database), kind=None)
 
-    def _take(self, context: JobContext) -> None:
-        record = self._begin(context)
+    def snapshot(self, context: JobContext, profile: DatabaseProfile) -> BackupRecord:
+        """Take one as a part of another job, which has the database's turn.
+
+        `profile` is the job's database, or another one on its server, under the job's name for it.
+        """
+        return self._take(context, lambda: profile, kind=BackupKind.SNAPSHOT)
+
+    def _take(
+        self, context: JobContext, profile_of: Callable[[], DatabaseProfile], *, kind: BackupKind | None
+    ) -> BackupRecord:
+        record = self._begin(context, kind)
         try:
-            whole = self._make(context, record)
+            whole = self._make(context, record, profile_of)
         except JobCancelled as error:
             # Without a name nobody asked: the program is being stopped.
             state = BackupState.CANCELLED if error.by else BackupState.INTERRUPTED
@@ -80,8 +90,9 @@ class Taker:
             )
             raise
         context.log(f"published as {whole.archive}, {whole.bytes} bytes, SHA-256 {whole.sha256}")
+        return whole
 
-    def _begin(self, context: JobContext) -> BackupRecord:
+    def _begin(self, context: JobContext, kind: BackupKind | None) -> BackupRecord:
         job = context.job
         # Archives are named by the second: the database's lock is ours, so one moment's patience makes the name free.
         while True:
@@ -93,11 +104,15 @@ class Taker:
         record = BackupRecord(
             backup_id=new_id(started_at),
             database=job.database,
+            kind=BackupKind(job.parameters.get("kind", BackupKind.MANUAL)),
+            slot=str(job.parameters.get("slot", "")),
             no_logs=bool(job.parameters.get("no_logs")),
             taken_by=job.requested_by,
             job_id=job.job_id,
             started_at=started_at,
         )
+        if kind is not None:
+            record = record.with_(kind=kind)
         self.catalog.save(record)
         context.result(backup_id=record.backup_id)
         return record
@@ -109,9 +124,11 @@ class Taker:
             # What ended the take is to be told, and not this; Catalog.settle closes the record later.
             logger.exception("the end of backup %s could not be written", record.backup_id)
 
-    def _make(self, context: JobContext, record: BackupRecord) -> BackupRecord:
+    def _make(
+        self, context: JobContext, record: BackupRecord, profile_of: Callable[[], DatabaseProfile]
+    ) -> BackupRecord:
         context.step("look")
-        profile = self.profile_of(record.database)
+        profile = profile_of()
         profile = profile.with_(digests=bool(context.job.parameters.get("digests", profile.digests)))
         application = f"pghaven {context.job.job_id}"
         with (
