@@ -54,6 +54,7 @@ ACTIONS: Mapping[str, Message] = {
     "alert_channel_changed": say("Changed an alert channel"),
     "alert_channel_removed": say("Removed an alert channel"),
     "alert_tested": say("Sent a test alert"),
+    "job_ended": say("A job ended"),
     "job_cancel_requested": say("Asked a job to end"),
     "database_export_initiated": say("Downloaded a database over the API"),
     "database_import_initiated": say("Uploaded a restore over the API"),

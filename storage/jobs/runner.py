@@ -44,8 +44,8 @@ class JobRunner:
     def on_end(self, listener: Callable[[Job], object]) -> None:
         """Have `listener` called with the record of every job that ended, after it let go of its lock.
 
-        In the thread that did the job: whatever takes longer than writing a file belongs into a job of its own. What a
-        listener raises is logged and changes nothing for the job.
+        In the thread that did the job, or that found its process gone: whatever takes longer than writing a file
+        belongs into a job of its own. What a listener raises is logged and changes nothing for the job.
         """
         self._listeners.append(listener)
 
@@ -85,15 +85,24 @@ class JobRunner:
             worker.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def request(
-        self, kind: JobKind, *, database: str, parameters: Mapping[str, Any], by: str, background: bool = True
+        self,
+        kind: JobKind,
+        *,
+        database: str,
+        parameters: Mapping[str, Any],
+        by: str,
+        background: bool = True,
+        same: Callable[[Job], bool] | None = None,
     ) -> tuple[Job, bool]:
         """Put a job in the queue; or return the one that already does the same, and False.
 
-        Two people pressing at once get one job: whoever comes second is shown the first one's.
+        Two people pressing at once get one job: whoever comes second is shown the first one's. `same` says which other
+        one of this kind and database does; without it, one with equal parameters.
         """
         with self._store.locks.hold("jobs", holder="a request", wait=True):
             for present in self._store.active(database, kind):
-                if present.parameters == parameters and self._store.locks.is_held(
+                equal = same(present) if same else present.parameters == parameters
+                if equal and self._store.locks.is_held(
                     self._store.lock_name(present.job_id)
                 ):
                     return present, False
@@ -179,10 +188,11 @@ class JobRunner:
         finally:
             # Whatever could be written: who asks for the same again gets a new job, and not this one for ever.
             self._let_go(job.job_id)
-        self._tell(job)
+        self.tell(job)
         return job
 
-    def _tell(self, job: Job) -> None:
+    def tell(self, job: Job) -> None:
+        """Call the listeners for a job that ended, here or in a process that is gone."""
         for listener in self._listeners:
             try:
                 listener(job)

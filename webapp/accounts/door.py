@@ -13,6 +13,7 @@ from webapp import cookies
 from webapp.accounts.blueprint import bp
 from webapp.accounts.forms import begin_session, field_of, refused
 from webapp.addresses import local_path
+from webapp.audited import audited
 from webapp.current import account_or_none, storage
 from webapp.permissions import public
 
@@ -41,19 +42,31 @@ def sign_in() -> Response:
             stay=stay,
         )
     except (WrongPassword, TooManyTries) as error:
+        _audit_refusal(name, error)
         return refused(render_template("accounts/login.html", next=_next(), name=name, stay=stay, error=error), error)
     cookies.sign_out()
     found = accounts.session(session_id)
     assert found is not None
     cookies.sign_in(session_id, found[1], stay=stay)
+    audited("signed_in", found[1].name, actor=found[1].name)
     return redirect(_next(), code=303)
 
 
 @bp.post("/logout")
 @public
 def logout() -> Response:
+    if account := account_or_none():
+        audited("signed_out", account.name)
     cookies.sign_out()
     return redirect(url_for("accounts.login"), code=303)
+
+
+def _audit_refusal(name: str, error: WrongPassword | TooManyTries) -> None:
+    # In the pause after too many wrong tries nothing is tried; recording those too would let anybody fill the disk.
+    if isinstance(error, WrongPassword):
+        # A password that was typed into the field of the name must not stay readable for ever.
+        known = name.lower() in {account.name for account in storage().accounts.all()}
+        audited("signed_in", name.lower() if known else "", result="refused", actor="", known=known)
 
 
 def _next() -> str:
@@ -87,5 +100,6 @@ def complete_setup() -> Response:
         page = render_template("accounts/setup.html", token=token, name=name, error=error, field=field_of(error))
         return make_response(page, 422)
     begin_session(account)
+    audited("instance_set_up", account.name, actor=account.name)
     flash(_("pghaven is yours. Nobody else can set it up any more."))
     return redirect(url_for("overview.show"), code=303)

@@ -14,6 +14,7 @@ from storage.secret import Secret
 from webapp import cookies
 from webapp.accounts.blueprint import bp
 from webapp.accounts.forms import field_of
+from webapp.audited import audited
 from webapp.current import current_name, storage
 from webapp.permissions import requires
 
@@ -33,6 +34,7 @@ def add() -> Response:
         storage().accounts.add(name, _role(), Secret(form.get("password", "")), by=current_name())
     except StorageError as error:
         return make_response(_list(error=error, name=name), 422)
+    audited("account_added", name, role=_role().value)
     flash(_("%(name)s may sign in now.", name=name))
     return redirect(url_for("accounts.index"), code=303)
 
@@ -50,6 +52,7 @@ def reset_password(name: str) -> Response:
         storage().accounts.reset_password(name, Secret(request.form.get("password", "")))
     except Invalid as error:
         return make_response(_one(name, error=error), 422)
+    audited("account_password_changed", name)
     if name == current_name():
         cookies.sign_out()
         return redirect(url_for("accounts.login"), code=303)
@@ -61,6 +64,7 @@ def reset_password(name: str) -> Response:
 @requires("manage accounts")
 def change_role(name: str) -> Response:
     storage().accounts.change_role(name, _role())
+    audited("account_role_changed", name, role=_role().value)
     flash(_("The role of %(name)s is changed.", name=name))
     lost_it = not storage().accounts.get(current_name()).may("manage accounts")
     return redirect(url_for("overview.show") if lost_it else url_for("accounts.show", name=name), code=303)
@@ -70,6 +74,7 @@ def change_role(name: str) -> Response:
 @requires("manage accounts")
 def end_sessions(name: str) -> Response:
     storage().accounts.sessions.end_all(storage().accounts.get(name).name)
+    audited("account_sessions_ended", name)
     flash(_("%(name)s is signed out everywhere.", name=name))
     return redirect(url_for("accounts.show", name=name), code=303)
 
@@ -85,6 +90,7 @@ def confirm_remove(name: str) -> str:
 @requires("manage accounts")
 def remove(name: str) -> Response:
     storage().accounts.remove(name)
+    audited("account_removed", name)
     flash(_("%(name)s cannot sign in any more. What the account did stays in the records.", name=name))
     return redirect(url_for("accounts.index"), code=303)
 

@@ -12,6 +12,7 @@ from storage.errors import Invalid, StorageError
 from storage.secret import Secret
 from webapp.accounts.blueprint import bp
 from webapp.accounts.forms import begin_session, field_of, refused
+from webapp.audited import audited
 from webapp.current import current_name, storage
 from webapp.permissions import requires
 
@@ -34,7 +35,10 @@ def change_password() -> Response:
             address=request.remote_addr or "",
         )
     except (Invalid, WrongPassword, TooManyTries) as error:
+        if isinstance(error, WrongPassword):
+            audited("account_password_changed", current_name(), result="refused")
         return refused(_page(error=error), error)
+    audited("account_password_changed", account.name)
     begin_session(account)
     flash(_("The password is changed. Everywhere else you are signed out."))
     return redirect(url_for("accounts.own"), code=303)
@@ -45,6 +49,7 @@ def change_password() -> Response:
 def end_other_sessions() -> Response:
     present = flask.session.get("_user_id")
     storage().accounts.sessions.end_all(current_name(), but=present)
+    audited("account_sessions_ended", current_name())
     flash(_("Everywhere else you are signed out."))
     return redirect(url_for("accounts.own"), code=303)
 
@@ -52,13 +57,16 @@ def end_other_sessions() -> Response:
 @bp.post("/account/tokens")
 @requires("change their own account")
 def create_token() -> str:
-    return _page(new_token=storage().accounts.create_token(current_name()))
+    token = storage().accounts.create_token(current_name())
+    audited("account_token_made", current_name())
+    return _page(new_token=token)
 
 
 @bp.post("/account/tokens/<key>/revoke")
 @requires("change their own account")
 def revoke_token(key: str) -> Response:
     storage().accounts.tokens.revoke(current_name(), key)
+    audited("account_token_removed", current_name(), token=key)
     flash(_("The token is worth nothing any more."))
     return redirect(url_for("accounts.own"), code=303)
 

@@ -11,6 +11,7 @@ from storage.backups.record import BackupRecord, BackupState
 from storage.errors import Invalid, NotFound, say
 from storage.jobs.model import Job
 from webapp.answers import answer, see
+from webapp.audited import audited
 from webapp.backups import byhand
 from webapp.backups.download import send_archive
 from webapp.current import current_name, storage, wants_json
@@ -63,7 +64,11 @@ def archive(backup_id: str) -> AnyResponse:
     """The archive itself. What is damaged, missing or not finished is refused, and the newest good one named."""
     catalog = storage().backups.catalog
     record = catalog.get(backup_id)
-    return send_archive(record, catalog.good_archive(record))
+    path = catalog.good_archive(record)
+    if request.method == "GET":
+        part = {"range": request.headers["Range"][:100]} if "Range" in request.headers else {}
+        audited("backup_downloaded", backup_id, database=record.database, bytes=record.bytes, **part)
+    return send_archive(record, path)
 
 
 @bp.post("/backups")
@@ -73,6 +78,8 @@ def take() -> AnyResponse:
     names = _asked_for()
     no_logs = _wants_no_logs()
     started = [storage().backups.take(name, no_logs=no_logs, by=current_name()) for name in names]
+    for job, _new in started:
+        audited("backup_requested", job.database, job=job.job_id, no_logs=no_logs)
     if wants_json():
         return answer([job.to_json() for job, _new in started], status=202)
     if len(started) > 1:
@@ -85,6 +92,7 @@ def take() -> AnyResponse:
 def verify(backup_id: str) -> AnyResponse:
     storage().backups.catalog.get(backup_id)
     job, new = storage().backups.verify(backup_id, by=current_name())
+    audited("backup_verify_requested", backup_id, database=job.database, job=job.job_id)
     if wants_json():
         return answer(job.to_json(), status=202)
     return _to_job(job, new)

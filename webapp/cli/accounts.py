@@ -8,6 +8,7 @@ from storage.accounts.permissions import Role
 from storage.clock import to_text
 from storage.secret import Secret
 from webapp.cli import answers
+from webapp.cli.audited import audited
 from webapp.cli.program import opened
 
 
@@ -50,6 +51,7 @@ def add(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
     password = Secret(answers.new_password(from_stdin=password_stdin, whose=name))
     with opened(may_make=True) as storage:
         account = storage.accounts.add(name, Role(role), password, by=answers.who())
+        audited(storage, "account_added", name, role=role)
     if as_json:
         return answers.document({"name": account.name, "role": account.role.value})
     return answers.line(f"Added {account.name}, {account.role.value}.")
@@ -62,6 +64,7 @@ def token(name: str, as_json: bool) -> None:
     """Make a bearer token for programs and print it, once. It may do what the account may do."""
     with opened() as storage:
         text = storage.accounts.create_token(name)
+        audited(storage, "account_token_made", name)
     if as_json:
         return answers.document({"name": name, "token": text})
     answers.line(text)
@@ -79,6 +82,7 @@ def reset_password(name: str, password_stdin: bool, as_json: bool) -> None:
         ended = len(storage.accounts.sessions.of(name))
         password = Secret(answers.new_password(from_stdin=password_stdin, whose=name))
         storage.accounts.reset_password(name, password)
+        audited(storage, "account_password_changed", name)
     if as_json:
         return answers.document({"name": name, "sessions_ended": ended})
     return answers.line(f"{name} has a new password. Ended sessions: {ended}.")

@@ -17,6 +17,7 @@ from storage.backups.record import BackupRecord
 from storage.errors import Conflict, Damaged, StorageError, Unavailable, say
 from storage.opening import Storage
 from webapp.cli import answers, foreground, refusals
+from webapp.cli.audited import audited
 from webapp.cli.program import opened
 
 _CHUNK = 1 << 20
@@ -41,6 +42,7 @@ def take(name: str, no_logs: bool, no_digests: bool, as_json: bool) -> int:
         job, ours = storage.backups.take(
             name, no_logs=no_logs, digests=False if no_digests else None, by=answers.who(), background=False
         )
+        audited(storage, "backup_requested", name, job=job.job_id, no_logs=no_logs)
         job = foreground.carry_out(storage, job, ours=ours)
         if code := foreground.answer_for(job, as_json=as_json):
             return code
@@ -125,6 +127,7 @@ def verify(backup_id: str, as_json: bool) -> int:
     with opened() as storage:
         catalog = storage.backups.catalog
         job, ours = storage.backups.verify(backup_id, by=answers.who(), background=False)
+        audited(storage, "backup_verify_requested", backup_id, database=job.database, job=job.job_id)
         job = foreground.carry_out(storage, job, ours=ours)
         record = catalog.get(backup_id)
         # What was found is in the record, whether the job counts a damaged archive as its own failure or not.
@@ -154,6 +157,7 @@ def download(backup_id: str, output: str, force: bool, as_json: bool) -> None:
     with opened() as storage:
         record = storage.backups.catalog.get(backup_id)
         source = storage.backups.catalog.good_archive(record)
+        audited(storage, "backup_downloaded", backup_id, database=record.database, bytes=record.bytes)
         if output == "-":
             _copy_checked(source, sys.stdout.buffer, record)
             return None

@@ -17,6 +17,7 @@ from storage.postgres.connection import parse_url
 from storage.secret import Secret
 from storage.settings import Settings
 from webapp.cli import answers, refusals
+from webapp.cli.audited import audited
 from webapp.cli.program import opened
 
 
@@ -80,6 +81,14 @@ def add(
         profile = storage.databases.add(
             name, connection, log_tables=log_tables, digests=not no_digests, by=answers.who()
         )
+        audited(
+            storage,
+            "database_added",
+            name,
+            address=connection.address,
+            dbname=connection.dbname,
+            user=connection.user,
+        )
         test = None if no_test else storage.databases.test(connection)
     if as_json:
         return answers.document(_facts(profile) | {"test": _test_facts(test) if test else None})
@@ -105,6 +114,7 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
                 )
             click.confirm(f"Stop looking after {name}? Its backups stay.", abort=True, err=True)
         storage.databases.remove(name)
+        audited(storage, "database_removed", name)
     if as_json:
         return answers.document({"name": name, "removed": True})
     return answers.line(f"{name} is no longer looked after. Its backups are kept.")

@@ -6,6 +6,7 @@ import click
 
 from storage.jobs.model import Job, JobState, Step
 from webapp.cli import answers, refusals
+from webapp.cli.audited import audited
 from webapp.cli.foreground import step_title
 from webapp.cli.program import opened
 
@@ -65,6 +66,7 @@ def cancel(job_id: str, as_json: bool) -> None:
     with opened() as storage:
         storage.jobs.mark_interrupted()  # a job whose process is gone cannot hear the request
         job = storage.jobs.ask_to_stop(job_id, by=answers.who())
+        audited(storage, "job_cancel_requested", job_id, kind=job.kind.value, database=job.database)
     if as_json:
         return answers.document({"id": job.job_id, "asked_to_stop": True})
     return answers.line(f"Asked job {job.job_id} to stop.")

@@ -14,6 +14,7 @@ from storage.restores.plan import Light, RestorePlan, TableChange
 from storage.restores.record import RestoreRecord
 from storage.restores.request import Mode, RestoreRequest
 from webapp.cli import answers, foreground, refusals
+from webapp.cli.audited import audited
 from webapp.cli.program import opened
 
 
@@ -63,6 +64,8 @@ def run(backup_id: str, into: str | None, replace: bool, yes: bool, as_json: boo
         storage.settle()  # a killed command may have left its database beside the one that is meant
         confirmed = _confirmed(storage, request, yes=yes) if replace else ""
         job, ours = storage.restores.start(request, by=answers.who(), confirmed=confirmed, background=False)
+        audited(storage, "restore_requested", request.target or job.database, backup=backup_id,
+                mode=request.mode.value, job=job.job_id)  # fmt: skip
         job = foreground.carry_out(storage, job, ours=ours)
         if code := foreground.answer_for(job, as_json=as_json):
             return code

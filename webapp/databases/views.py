@@ -14,6 +14,7 @@ from storage.databases.testing import ConnectionTest
 from storage.errors import Conflict, say
 from storage.postgres.connection import SSL_MODES
 from webapp.answers import see
+from webapp.audited import audited
 from webapp.board import read_board, takes_of, zone_of
 from webapp.current import current_name, storage, wants_fragment
 from webapp.databases import forms
@@ -49,8 +50,10 @@ def create() -> Response | tuple[str, int]:
     storage().databases.add(
         form.name, form.connection, log_tables=form.log_tables, digests=form.digests, by=current_name()
     )
+    audited("database_added", form.name, **_told(form))
     if form.first_backup:
-        storage().backups.take(form.name, by=current_name())
+        job, _new = storage().backups.take(form.name, by=current_name())
+        audited("backup_requested", form.name, job=job.job_id)
     flash(_("%(name)s is added.", name=form.name))
     return see(url_for("databases.show", name=form.name))
 
@@ -119,6 +122,7 @@ def change(name: str) -> Response | tuple[str, int]:
     if not form.good or form.connection is None:
         return _form_again(form, profile), 422
     storage().databases.change(name, form.connection, log_tables=form.log_tables, digests=form.digests)
+    audited("database_changed", name, **_told(form))
     flash(_("%(name)s is changed. Its backups are as they were.", name=name))
     return see(url_for("databases.show", name=name))
 
@@ -144,6 +148,7 @@ def remove(name: str) -> Response | tuple[str, int]:
     if typed != name:
         return _remove_page(profile, typed=typed, wrong=True), 422
     storage().databases.remove(name)
+    audited("database_removed", name)
     flash(_("%(name)s is removed. Its backups are still in History.", name=name))
     return see(url_for("databases.index"))
 
@@ -157,6 +162,19 @@ def _editable(name: str) -> DatabaseProfile:
             advice=say("Change the variable it comes from, and start pghaven again."),
         )
     return profile
+
+
+def _told(form: DatabaseForm) -> dict[str, object]:
+    """What the audit log keeps of a database's settings: where it is, and nothing that is secret."""
+    connection = form.connection
+    assert connection is not None, "a form that was refused is not recorded"
+    return {
+        "address": connection.address,
+        "dbname": connection.dbname,
+        "user": connection.user,
+        "log_tables": list(form.log_tables),
+        "digests": form.digests,
+    }
 
 
 def _source(profile: DatabaseProfile) -> str:

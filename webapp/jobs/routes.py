@@ -12,6 +12,7 @@ from storage.backups.record import BackupRecord, BackupState
 from storage.errors import NotFound
 from storage.jobs.model import Job, JobKind
 from webapp.answers import answer, see
+from webapp.audited import audited
 from webapp.current import current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
 from webapp.permissions import requires
@@ -99,6 +100,7 @@ def cancel(job_id: str) -> AnyResponse:
     job = storage().jobs.get(job_id)
     if not job.ended:  # it may have ended while the question was on the screen
         job = storage().jobs.ask_to_stop(job_id, by=current_name())
+        audited("job_cancel_requested", job_id, kind=job.kind.value, database=job.database)
     if wants_json():
         return answer(storage().jobs.get(job_id).to_json(), status=202)
     return see(url_for("jobs.show", job_id=job_id))

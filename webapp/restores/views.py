@@ -16,6 +16,7 @@ from storage.backups.record import BackupRecord
 from storage.restores.plan import RestorePlan
 from storage.restores.request import Mode
 from webapp.answers import see
+from webapp.audited import audited
 from webapp.current import current_name, storage, wants_fragment
 from webapp.permissions import requires
 from webapp.restores import forms, summary
@@ -88,6 +89,7 @@ def start() -> Response | tuple[str, int]:
     if decided.mode is Mode.REPLACE and asked.typed != decided.target:
         return _confirm_page(decided, typed=asked.typed, wrong=True), 422
     job, _ = storage().restores.start(decided.request, by=current_name(), confirmed=asked.typed)
+    audited("restore_requested", decided.target, backup=record.backup_id, mode=decided.mode.value, job=job.job_id)
     return see(url_for("jobs.show", job_id=job.job_id))
 
 
