@@ -46,6 +46,8 @@ class Comparison:
     """Tables that could not be analysed, and why."""
     large_objects: tuple[int, int]
     """How many the backup has, and how many are there; the same number twice where the backup does not say."""
+    manifest: bool = True
+    """Whether there was anything to compare with; without, the tables were only counted."""
 
     def refuse_differences(self) -> None:
         """Raise Damaged naming the first table that is not equal, or the large objects."""
@@ -79,7 +81,8 @@ def compare(
     watch: Callable[[], None],
     on_table: Callable[[str], None] = lambda table: None,
 ) -> Comparison:
-    """Count every table as the manifest did, and ANALYZE it; `jobs` tables at a time, the largest first.
+    """Count every table as the manifest did, and ANALYZE it; `jobs` tables at a time, the largest first. A backup that
+    is not ours has no manifest: its tables are counted, and no difference is looked for.
 
     The server sends nothing while it counts a large table: that it is alive is seen on a connection of its own. Raises
     Stalled when nothing was heard for `stall_seconds`.
@@ -97,12 +100,13 @@ def compare(
         counting.run(tables, jobs=jobs, watch=look)
         with connect(connection, application=application) as session:
             _patiently(session, lambda: counting.analyze_others(session), watch=look)
-    recorded = backup.source.large_objects if backup.source.server_version else large_objects
+    recorded = backup.source.large_objects if backup.ours and backup.source.server_version else large_objects
     return Comparison(
-        tables=len(backup.tables),
+        tables=len(backup.tables) if backup.ours else len(counting.facts),
         rows=sum(facts.rows for facts in counting.facts.values()),
         same_schema=not backup.schema_fingerprint or schema == backup.schema_fingerprint,
-        differences=tuple(differences(backup.tables, counting.facts)),
+        differences=tuple(differences(backup.tables, counting.facts)) if backup.ours else (),
+        manifest=backup.ours,
         without_statistics=counting.without_statistics,
         large_objects=(recorded, large_objects),
     )

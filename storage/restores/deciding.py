@@ -60,12 +60,14 @@ class _Deciding:
     ) -> None:
         self.request, self.backup, self.archive, self.facts = request, backup, archive, facts
         self.installations = installations
+        self.restricted = not backup.ours and facts.superuser
         self.checks: list[Check] = []
 
     def plan(self, profile: DatabaseProfile, now: datetime) -> RestorePlan:
         facts, backup, target = self.facts, self.backup, self.facts.target
         replaces = self.request.mode is Mode.REPLACE
         self._archive()
+        self._origin()
         self._target()
         self._rights()
         space_needed = self._space()
@@ -99,6 +101,7 @@ class _Deciding:
             tablespace=target.tablespace if replaces and target else "",
             no_owner=no_owner,
             no_privileges=no_privileges,
+            restricted=self.restricted,
             space_needed=space_needed,
             space_free=facts.free_bytes,
             server_version=facts.version,
@@ -129,6 +132,33 @@ class _Deciding:
             self._note(
                 "archive", Light.WARNING, say("The archive was never read in full."), say("Verify the backup first.")
             )
+
+    def _origin(self) -> None:
+        if self.backup.ours:
+            return
+        if self.restricted:
+            self._note(
+                "origin",
+                Light.WARNING,
+                say("This archive was uploaded; pghaven did not make it. An archive can run anything: it is loaded by "
+                    "a role of its own without special rights, and owners and grants are left out."),
+                say("What it brings along (functions, triggers, views) works with the rights of whoever uses it "
+                    "afterwards. Use it only if you know where it comes from."),
+            )  # fmt: skip
+        else:
+            self._note(
+                "origin",
+                Light.WARNING,
+                say("This archive was uploaded; pghaven did not make it. An archive can run anything that %(role)s may "
+                    "do.", role=self.facts.role),
+                say("Use it only if you know where it comes from."),
+            )  # fmt: skip
+        self._note(
+            "manifest",
+            Light.WARNING,
+            say("There is no manifest to compare with: nobody counted the rows when it was dumped. They are counted "
+                "after loading."),
+        )  # fmt: skip
 
     def _target(self) -> None:
         facts, name = self.facts, self.request.target
@@ -257,18 +287,24 @@ class _Deciding:
         forbidden = [
             name
             for name in wanted
-            if not facts.superuser
+            if (not facts.superuser or self.restricted)
             and name in facts.extensions
             and facts.extensions[name].superuser
             and not facts.extensions[name].trusted
         ]
-        if forbidden:
+        if forbidden and not self.restricted:
             self._bad(
                 "extensions",
                 say("%(role)s may not create these extensions: %(names)s.",
                     role=facts.role, names=", ".join(forbidden)),
                 say("Restore as a superuser."),
             )  # fmt: skip
+        elif forbidden and self.restricted:
+            self._bad(
+                "extensions",
+                say("An uploaded archive may not create these extensions: %(names)s.", names=", ".join(forbidden)),
+                say("If you trust it, restore it by hand with pg_restore, and take a backup of that."),
+            )
         elif wanted:
             self._good("extensions", say("Extensions are there: %(names)s.", names=", ".join(wanted)))
         else:
@@ -292,6 +328,8 @@ class _Deciding:
                     names=", ".join(stuck)),
                 say("Create them: CREATE ROLE %(name)s;", name=quoted(stuck[0])),
             )  # fmt: skip
+        elif self.restricted:
+            return True, True
         elif missing:
             self._note(
                 "roles",
@@ -322,6 +360,8 @@ class _Deciding:
             return target.collate, target.ctype, target.locale_provider, target.locale
         provider, locale = source.locale_provider, source.locale
         known = {"c", "posix", *facts.collations}
+        if not source.collate:  # an archive by itself does not say it
+            return "", "", "", ""
         absent = [name for name in (source.collate, source.ctype) if plain_locale(name) not in known]
         too_new = (provider == "i" and facts.major < 15) or (provider == "b" and facts.major < 17)
         if not absent and not too_new:
@@ -423,7 +463,8 @@ _ALWAYS = ("pg_database_owner", "")
 def _changes(backup: BackupRecord, facts: ServerFacts) -> tuple[TableChange, ...]:
     now = facts.rows or {}
     changes = []
-    for name in backup.tables.keys() | now.keys():
+    uncounted = frozenset(backup.brought.tables if backup.brought else ())
+    for name in backup.tables.keys() | now.keys() | uncounted:
         kept, present = backup.tables.get(name), now.get(name)
         changes.append(
             TableChange(
@@ -432,6 +473,7 @@ def _changes(backup: BackupRecord, facts: ServerFacts) -> tuple[TableChange, ...
                 exact=present.exact if present else True,
                 backup=kept.rows if kept else None,
                 left_out=kept.left_out if kept else False,
+                uncounted=name in uncounted,
             )
         )
     return tuple(sorted(changes, key=lambda change: (-_size(change), change.name)))

@@ -48,6 +48,8 @@ class TableChange:
     exact: bool
     backup: int | None
     left_out: bool = False
+    uncounted: bool = False
+    """It is in the backup, and nobody counted its rows."""
 
     @property
     def difference(self) -> int | None:
@@ -66,6 +68,7 @@ class TableChange:
             "backup": self.backup,
             "difference": self.difference,
             "left_out": self.left_out,
+            "uncounted": self.uncounted,
         }
 
 
@@ -92,6 +95,8 @@ class RestorePlan:
     tablespace: str
     no_owner: bool
     no_privileges: bool
+    restricted: bool = False
+    """Whether it is loaded by a role of its own without special rights, because it is not ours."""
     space_needed: int
     space_free: int | None
     server_version: str
@@ -129,6 +134,7 @@ class RestorePlan:
             self.owner,
             self.no_owner,
             self.no_privileges,
+            self.restricted,
             sorted((check.code, check.state.value) for check in self.checks if check.code != "sessions"),
         ]
         return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()[:32]
@@ -152,6 +158,7 @@ class RestorePlan:
             "owner": self.owner,
             "keeps_owners": not self.no_owner,
             "keeps_grants": not self.no_privileges,
+            "restricted": self.restricted,
             "space_needed": self.space_needed,
             "space_free": self.space_free,
             "server_version": self.server_version,

@@ -54,18 +54,48 @@ class RestoreRecord:
     by: str = ""
     tables_compared: int = 0
     rows_compared: int = 0
+    """Rows that were counted after the load, as `tables_compared` are tables."""
     tables_equal: int = 0
+    manifest: bool = True
+    """Whether there was one to compare with: an uploaded archive has none, and its tables were only counted."""
+    loader: str = ""
+    """The role without special rights that loaded it; from the swap on only where it was kept as the owner."""
     owners_kept: bool = True
     grants_kept: bool = True
     downtime_ms: float | None = None
     """How long nobody could connect to the target."""
     error: Mapping[str, Any] | None = None
     """`StorageError.to_json` when it failed, was cancelled or interrupted."""
+    on: str = ""
+    """The registered database on whose server it was done, where that is another one than the backup's."""
+    snapshot_id: str = ""
+    """The backup that was taken of the target just before."""
+    tables: tuple[str, ...] = ()
+    """For TABLES: those whose rows were replaced."""
+    transaction: str = ""
+    """For TABLES: its id on the server, by which it is known afterwards whether it was committed."""
+    undoes: str = ""
+    """The restore that this one undid, or was to undo."""
+    undone_by: str = ""
+    """The restore that undid this one."""
+    kept_dropped_at: datetime | None = None
+    """When the database that was kept was dropped."""
 
     @property
     def unsettled(self) -> bool:
         """Whether something may be left on the server that has to be looked at."""
         return not self.state.ended or bool(self.beside)
+
+    @property
+    def server(self) -> str:
+        """The registered database on whose server it was done."""
+        return self.on or self.database
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the database of before is still there under `kept_as`, as far as pghaven knows."""
+        ended_well = self.state is RestoreState.COMPLETED
+        return ended_well and bool(self.kept_as) and not self.undone_by and self.kept_dropped_at is None
 
     @property
     def seconds(self) -> float | None:
@@ -95,10 +125,19 @@ class RestoreRecord:
             "tables_compared": self.tables_compared,
             "tables_equal": self.tables_equal,
             "rows_compared": self.rows_compared,
+            "manifest": self.manifest,
+            "loader": self.loader,
             "owners_kept": self.owners_kept,
             "grants_kept": self.grants_kept,
             "downtime_ms": self.downtime_ms,
             "error": self.error,
+            "on": self.on,
+            "snapshot_id": self.snapshot_id,
+            "tables": list(self.tables),
+            "transaction": self.transaction,
+            "undoes": self.undoes,
+            "undone_by": self.undone_by,
+            "kept_dropped_at": to_text(self.kept_dropped_at),
         }
 
     @classmethod
@@ -124,10 +163,20 @@ class RestoreRecord:
                     tables_compared=data["tables_compared"],
                     tables_equal=data["tables_equal"],
                     rows_compared=data["rows_compared"],
+                    # These two were not in the first records.
+                    manifest=data.get("manifest", True),
+                    loader=data.get("loader", ""),
                     owners_kept=data["owners_kept"],
                     grants_kept=data["grants_kept"],
                     downtime_ms=data["downtime_ms"],
                     error=data["error"],
+                    on=data.get("on", ""),
+                    snapshot_id=data.get("snapshot_id", ""),
+                    tables=tuple(data.get("tables", ())),
+                    transaction=data.get("transaction", ""),
+                    undoes=data.get("undoes", ""),
+                    undone_by=data.get("undone_by", ""),
+                    kept_dropped_at=from_text(data.get("kept_dropped_at")),
                 )
             case newer:
                 raise InvalidRecord(say("The restore's format %(format)s is newer than this program.", format=newer))

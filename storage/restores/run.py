@@ -27,11 +27,11 @@ from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
 from storage.postgres.archive import Archive
 from storage.postgres.archive import read as read_archive
-from storage.postgres.connection import describe
+from storage.postgres.connection import Connection, describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import beside, carry, facts, names, swap
+from storage.restores import beside, carry, facts, names, restricted, swap
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
@@ -129,7 +129,7 @@ class Restorer:
                 watchdog = Watchdog(_SETTLE_SECONDS)
                 settled = patiently(
                     session,
-                    lambda: swap.settle(session, record, server=connection),
+                    lambda: _settle(session, record, server=connection),
                     watch=lambda: watchdog.look("settling"),
                 )
         except psycopg.Error as trouble:
@@ -196,18 +196,20 @@ class _Run:
             beside=names.beside(plan.target, self.record.restore_id),
             owners_kept=not plan.no_owner,
             grants_kept=not plan.no_privileges,
+            manifest=backup.ours,
+            loader=restricted.role_name(self.record.restore_id) if plan.restricted else "",
         )
         crashpoint("restore:recorded")
         connection = self._restorer.profile_of(backup.database).connection
         try:
             with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
                 self._create(session, plan)
+                beside_it = self._login(session, connection)
         except psycopg.Error as error:
             raise describe(error, doing=say("The database beside the target could not be made.")) from error
         crashpoint("restore:created")
         context.step("load")
-        beside_it = connection.to(self.record.beside)
-        load(
+        self._load(
             LoadRequest(
                 connection=beside_it,
                 server_major=plan.server_major,
@@ -223,7 +225,6 @@ class _Run:
                 application=self._application,
             ),
             progress,
-            context,
         )
         crashpoint("restore:loaded")
         context.step(
@@ -232,7 +233,9 @@ class _Run:
                 "Compare %(count)s table with the backup",
                 "Compare %(count)s tables with the backup",
                 count=len(backup.tables),
-            ),
+            )
+            if backup.ours
+            else say("Count every table: there is no manifest to compare with"),
         )
 
         def watch() -> None:
@@ -250,11 +253,12 @@ class _Run:
         )
         self._save(
             tables_compared=comparison.tables,
-            tables_equal=comparison.tables - len(comparison.differences),
+            tables_equal=comparison.tables - len(comparison.differences) if comparison.manifest else 0,
             rows_compared=comparison.rows,
         )
         comparison.refuse_differences()
-        context.log(f"{comparison.tables} tables, {comparison.rows} rows: equal to the backup")
+        found = "equal to the backup" if comparison.manifest else "counted; there is no manifest to compare with"
+        context.log(f"{comparison.tables} tables, {comparison.rows} rows: {found}")
         for table, why in comparison.without_statistics.items():
             context.log(f"{table} has no statistics yet: {why}")
         if not comparison.same_schema:
@@ -264,6 +268,7 @@ class _Run:
         context.step("swap")
         try:
             with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
+                self._hand_over(session, connection, plan)
                 self._name(session)
         except psycopg.Error as error:
             raise describe(error, doing=say("The names could not be swapped.")) from error
@@ -323,6 +328,62 @@ class _Run:
         self._save(beside_oid=oid, target_oid=target_oid)
         if target_oid is not None:
             patiently(session, lambda: self._try_properties(session, target_oid), watch=watch)
+
+    def _login(self, session: Session, server: Connection) -> Connection:
+        """How the load comes into the database beside: as the role of `connection`, or as one with fewer rights."""
+        if not self.record.loader:
+            return server.to(self.record.beside)
+        watchdog = Watchdog(self._settings.stall_seconds)
+        connection = patiently(
+            session,
+            lambda: restricted.make(
+                session,
+                self.record.loader,
+                server=server,
+                database=self.record.beside,
+                application=self._application,
+            ),
+            watch=lambda: watchdog.look("making a role"),
+        )
+        self._context.log(f"loaded by the role {connection.user}, which has no special rights")
+        return connection
+
+    def _load(self, request: LoadRequest, progress: RestoreProgress) -> None:
+        try:
+            load(request, progress, self._context)
+        except Denied as error:
+            if not self.record.loader:
+                raise
+            raise Denied(
+                say("The archive does something that takes more rights than an uploaded archive has here."),
+                advice=say("The words of PostgreSQL name it. If you trust the archive, restore it by hand with "
+                           "pg_restore, and take a backup of that."),
+                words=error.words,
+            ) from error  # fmt: skip
+
+    def _hand_over(self, session: Session, server: Connection, plan: RestorePlan) -> None:
+        if not (name := self.record.loader):
+            return
+        watchdog = Watchdog(self._settings.stall_seconds)
+        if patiently(
+            session,
+            lambda: restricted.hand_over(
+                session,
+                name,
+                server=server,
+                database=self.record.beside,
+                owner=plan.owner,
+                application=self._application,
+            ),
+            watch=lambda: watchdog.look("handing over"),
+        ):
+            self._save(loader="")
+            self._context.log(f"everything belongs to {plan.owner} now, and the role {name} is gone")
+        else:
+            self._context.log(
+                f"everything stays with the role {name}, which cannot log in: {plan.owner} is a superuser, and the "
+                "server would run functions of the archive as the owner"
+            )
 
     def _try_properties(self, session: Session, target_oid: int) -> None:
         """Whether what belongs to the replaced database can be given to this one: known now, not after hours."""
@@ -405,6 +466,14 @@ class _Run:
             self._save(**changes)
         except OSError as trouble:
             logger.warning("how restore %s ended could not be written: %s", self.record.restore_id, trouble)
+
+
+def _settle(session: Session, record: RestoreRecord, *, server: Connection) -> RestoreRecord:
+    settled = swap.settle(session, record, server=server)
+    if record.loader and settled.state is not RestoreState.COMPLETED:
+        restricted.remove(session, record.loader)
+        settled = settled.with_(loader="")
+    return settled
 
 
 NOT_KNOWN = say("It is not known yet whether the names were swapped; pghaven looks again every minute.")

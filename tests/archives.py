@@ -1,0 +1,23 @@
+"""Archives that are not what pg_dump would write: made from real ones, byte by byte."""
+
+from __future__ import annotations
+
+from storage.postgres.archive import MAGIC
+
+VIEW_FOR_SPITE = "CREATE VIEW spite AS SELECT '" + "x" * 2000 + "'::text AS room;"
+"""A view whose definition has room for other statements."""
+
+
+def with_statement(archive: bytes, statement: str) -> bytes:
+    """The archive with `statement` in place of the definition of the view `spite`. In the list of pg_restore it is
+    still that view; the length stays the same, so that nothing else has to be changed."""
+    begins = archive.index(b"CREATE VIEW public.spite")
+    length = int.from_bytes(archive[begins - 4 : begins], "little")
+    assert archive[begins - 5] == 0 and b"x" * 2000 in archive[begins : begins + length]
+    return archive[:begins] + statement.encode().ljust(length) + archive[begins + length :]
+
+
+def of_version(archive: bytes, major: int, minor: int) -> bytes:
+    """The archive, saying that its format has another version."""
+    at = len(MAGIC)
+    return archive[:at] + bytes((major, minor)) + archive[at + 2 :]
