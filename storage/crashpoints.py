@@ -8,7 +8,7 @@ from typing import Final
 
 VARIABLE: Final = "PGHAVEN_CRASH_AT"
 
-POINTS: Final = (
+RESTORING: Final = (
     "restore:recorded",
     "restore:created",
     "restore:loaded",
@@ -20,6 +20,20 @@ POINTS: Final = (
     "swap:committed",
 )
 """In the order in which a restore that replaces passes them."""
+
+TRASHING: Final = ("trash:recorded", "trash:copied", "trash:moved", "trash:done")
+"""On the way into the trash."""
+
+PUTTING_BACK: Final = ("back:copied", "back:moved", "back:recorded")
+"""On the way out of it again."""
+
+ERASING: Final = ("erase:recorded", "erase:removed", "erase:forgotten")
+"""On the way out of it for good."""
+
+SCHEDULING: Final = ("slot:claimed", "slot:asked")
+"""Between the decision that a slot runs and the record of the job that runs it."""
+
+POINTS: Final = SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
 
 
 def crashpoint(name: str) -> None:

@@ -6,8 +6,10 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
@@ -16,8 +18,12 @@ from storage.audit import Audit
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
 from storage.backups.exporting import Exporter
+from storage.backups.policies import Policies
+from storage.backups.prune import Pruner, named_by
 from storage.backups.record import BackupState
+from storage.backups.rereading import Rereading
 from storage.backups.take import Taker
+from storage.backups.trash import Trash
 from storage.backups.upload import Uploads
 from storage.clock import Clock, to_text, utc_now
 from storage.databases import log_tables
@@ -33,10 +39,14 @@ from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.postgres import embedded, places, programs
-from storage.postgres.connection import Connection
+from storage.postgres.connection import Connection, parse_url
 from storage.postgres.embedded import EmbeddedServer
 from storage.postgres.programs import Installation
+from storage.proofs.proofs import Proofs
+from storage.proofs.prove import Prover
 from storage.restores.restores import Restores
+from storage.schedules.scheduler import Asked, Scheduler
+from storage.schedules.schedules import Schedules
 from storage.schedules.ticker import Ticker
 from storage.secret import SecretBox, load_or_make_key
 from storage.settings import Settings
@@ -47,7 +57,12 @@ logger = logging.getLogger(__name__)
 LOOK_AT_ARCHIVES_SECONDS = 60
 SETTLE_SECONDS = 60
 SWEEP_SECONDS = 3600
+PROVE_SECONDS = 60
 LOOK_AT_EMBEDDED_SECONDS = 5
+LOOK_AT_NIGHT_SECONDS = 60
+LOOK_AT_SCHEDULES_SECONDS = 2
+SLOT_ASKED_BEFORE = timedelta(days=1)
+"""How far a clock that went wrong may have dated a slot's job before the slot itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +113,14 @@ class Storage:
         self.backups = self._backups(folder)
         self.exporter = self._exporter(folder)
         self.uploads = self._uploads()
+        self.trash = self._trash()
+        self.retention = self._retention(metadata)
         self.restores = self._restores(metadata / "restores")
+        self.proofs = self._proofs()
+        self.rereading = Rereading(metadata / "rereading.json", backups=self.backups, jobs=self.jobs, clock=clock)
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
+        self.schedules = self._schedules(metadata / "schedules")
+        self.scheduler = self._scheduler()
         self.ticker = self._ticker()
         self._instance: HeldLock | None = None
         self.opened_at = clock()
@@ -159,8 +180,10 @@ class Storage:
         if self.settings.database_url is None:
             self._start_embedded()
         self.restores.reconcile()
+        self.proofs.sweep()
         self.runner.start()
         self._ask_for_first_backups()
+        self.schedules.make_missing()
         self.ticker.start()
         self.working = True
 
@@ -229,6 +252,7 @@ class Storage:
         self._close_records()
         for record in self.backups.catalog.rebuild():
             logger.warning("the record of backup %s was brought back from beside its archive", record.backup_id)
+        self.trash.settle()
 
     def _sweep(self) -> None:
         jsonfiles.sweep_drafts(self.settings.data_folder)
@@ -379,11 +403,95 @@ class Storage:
             profile_of=self.profile,
         )
 
+    def _schedules(self, folder: Path) -> Schedules:
+        return Schedules(
+            folder,
+            locks=self.locks,
+            clock=self.clock,
+            zone=self.settings.time_zone,
+            registered=lambda: {profile.name: profile.added_at for profile in self.databases.all()},
+        )
+
+    def _scheduler(self) -> Scheduler:
+        window = timedelta(hours=self.settings.catchup_hours)
+        return Scheduler(self.schedules, ask=self._ask_for_slot, clock=self.clock, window=window)
+
+    def _ask_for_slot(self, name: str, at: datetime) -> Asked:
+        """Ask for the backup that fills a slot, unless it was asked for before, by a process that crashed then."""
+        slot = to_text(at)
+        for job in self.jobs.newest_first():
+            if job.requested_at < at - SLOT_ASKED_BEFORE:
+                break
+            if job.database == name and job.parameters.get("slot") == slot:
+                return Asked(job_id=job.job_id)
+        job, new = self.backups.take_scheduled(name, slot or "")
+        if new or not job.parameters.get("slot"):
+            return Asked(job_id=job.job_id)  # one that a person asked for, and that waits or runs, fills the slot, too
+        return Asked(job_id=job.job_id, busy_since=job.started_at or job.requested_at)
+
+    def _trash(self) -> Trash:
+        return Trash(
+            self.backups.catalog,
+            locks=self.locks,
+            clock=self.clock,
+            in_use=lambda name: named_by(self.jobs.active(name)),
+            registered=lambda name: name in self._names(),
+        )
+
+    def _retention(self, metadata: Path) -> Pruner:
+        return Pruner(
+            catalog=self.backups.catalog,
+            policies=Policies(metadata / "retention", clock=self.clock),
+            trash=self.trash,
+            runner=self.runner,
+            audit=self.audit,
+            clock=self.clock,
+            zone=ZoneInfo(self.settings.time_zone),
+            databases=self._names,
+            at_terminal=lambda: self._instance is None,
+            ran=metadata / "retention_ran.json",
+        )
+
+    def _names(self) -> list[str]:
+        return [profile.name for profile in self.databases.all()]
+
+    def _proofs(self) -> Proofs:
+        url = self.settings.scratch_database_url
+        configured = parse_url(url.reveal) if url else None
+
+        def server() -> Connection:
+            return configured or self.use_embedded().connection()
+
+        prover = Prover(
+            catalog=self.backups.catalog,
+            staging=self.staging,
+            settings=self.settings,
+            clock=self.clock,
+            installations=self.programs,
+            server=server,
+        )
+        days = self.settings.prove_every_days
+        return Proofs(
+            prover=prover,
+            catalog=self.backups.catalog,
+            jobs=self.jobs,
+            runner=self.runner,
+            clock=self.clock,
+            databases=lambda: [profile.name for profile in self.databases.all()],
+            server=server,
+            every=timedelta(days=days) if days else None,
+        )
+
     def _ticker(self) -> Ticker:
         ticker = Ticker(locks=self.locks, clock=self.clock)
+        ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at the schedules", self.scheduler.look)
         ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self._look_at_archives)
         ticker.every(SETTLE_SECONDS, "putting in order what ended jobs left", self._settle_and_sweep)
         ticker.every(SWEEP_SECONDS, "sweeping", self._sweep)
+        ticker.every(PROVE_SECONDS, "a look at what is to be proven", self.proofs.look)
+        ticker.every(PROVE_SECONDS, "a look at what is to be read again", self.rereading.look)
+        ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
+        ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         return ticker
 

@@ -29,6 +29,10 @@ class Settings:
     threads: int = 16
     database_url: Secret | None = None
     database_variable: str = ""
+    scratch_database_url: Secret | None = None
+    """Where backups are proven; None means the embedded server."""
+    prove_every_days: int = 7
+    """0 means that nothing is proven by itself."""
     pg_bin_dirs: tuple[Path, ...] = ()
     secret_key: Secret | None = None
     admin_password: Secret | None = None
@@ -42,8 +46,25 @@ class Settings:
     session_idle_seconds: int = 12 * 3600
     behind_proxies: int = 0
     secure_cookies: bool = False
+    alert_language: str = "en"
+    """Of the letters to targets of the environment; what new targets begin with."""
+    alert_webhook_url: Secret | None = None
+    smtp_host: str = ""
+    smtp_port: int = 0
+    """0 means the usual port of the way that `smtp_security` names."""
+    smtp_security: str = "starttls"
+    smtp_user: str = ""
+    smtp_password: Secret | None = None
+    smtp_from: str = ""
+    smtp_to: str = ""
+    webhook_url: Secret | None = None
+    """This and the next three: single-address settings of earlier systems, for `storage.alerts.migration`."""
+    circuit_breaker_webhook: Secret | None = None
+    daily_leaderboard_webhook: Secret | None = None
+    cost_alert_webhook: Secret | None = None
     upload_limit: int = 500 * 1024 * 1024
     log_format: str = "text"
+    catchup_hours: int = 24
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -59,10 +80,13 @@ class Settings:
             threads=_whole(environment, "THREADS", defaults.threads, least=8, most=256),
             database_url=_secret(environment, database_variable) if database_variable else None,
             database_variable=database_variable,
+            scratch_database_url=_secret(environment, "SCRATCH_DATABASE_URL"),
+            prove_every_days=_whole(environment, "PROVE_EVERY_DAYS", defaults.prove_every_days, least=0, most=365),
             pg_bin_dirs=tuple(Path(part) for part in environment.get("PG_BIN_DIRS", "").split(os.pathsep) if part),
             secret_key=_secret(environment, "SECRET_KEY"),
             admin_password=_secret(environment, "ADMIN_PASSWORD"),
             time_zone=_zone(environment),
+            catchup_hours=_whole(environment, "CATCHUP_HOURS", defaults.catchup_hours, least=0, most=24 * 31),
             parallel_jobs=_whole(environment, "PARALLEL_JOBS", defaults.parallel_jobs, least=1, most=16),
             restore_jobs=_whole(environment, "RESTORE_JOBS", defaults.restore_jobs, least=1, most=32),
             lock_wait_seconds=_whole(environment, "LOCK_WAIT_SECONDS", defaults.lock_wait_seconds, least=1),
@@ -74,6 +98,19 @@ class Settings:
             log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
             upload_limit=_whole(environment, "UPLOAD_LIMIT_MB", defaults.upload_limit >> 20, least=1) << 20,
             secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
+            alert_language=_one_of(environment, "ALERT_LANGUAGE", ("en", "zh_Hans")),
+            alert_webhook_url=_secret(environment, "ALERT_WEBHOOK_URL"),
+            smtp_host=environment.get("SMTP_HOST", "").strip(),
+            smtp_port=_whole(environment, "SMTP_PORT", 0, least=1, most=65535),
+            smtp_security=_one_of(environment, "SMTP_SECURITY", ("starttls", "tls", "none")),
+            smtp_user=environment.get("SMTP_USER", "").strip(),
+            smtp_password=_secret(environment, "SMTP_PASSWORD"),
+            smtp_from=environment.get("SMTP_FROM", "").strip(),
+            smtp_to=environment.get("SMTP_TO", "").strip(),
+            webhook_url=_secret(environment, "WEBHOOK_URL"),
+            circuit_breaker_webhook=_secret(environment, "CIRCUIT_BREAKER_WEBHOOK"),
+            daily_leaderboard_webhook=_secret(environment, "DAILY_LEADERBOARD_WEBHOOK"),
+            cost_alert_webhook=_secret(environment, "COST_ALERT_WEBHOOK"),
         )
 
 

@@ -16,7 +16,6 @@ from storage.jobs.model import Job, JobKind, Progress
 from storage.jobs.runner import JobRunner
 from storage.postgres.programs import Installation
 
-
 SCHEDULE = "schedule"
 """Who asked for a scheduled backup, as its record names it."""
 

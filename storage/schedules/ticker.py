@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schedule import Scheduler
 
@@ -26,8 +26,11 @@ class Ticker:
         self._scheduler = Scheduler()
         self._held: HeldLock | None = None
         self._thread: threading.Thread | None = None
+        self._supervisor: threading.Thread | None = None
         self._stopping = threading.Event()
         self._heartbeat: datetime | None = None
+        self.restarts = 0
+        """How often the thread had to be started again."""
 
     @property
     def heartbeat(self) -> datetime | None:
@@ -40,14 +43,15 @@ class Ticker:
 
     def start(self) -> None:
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._loop, name="schedule", daemon=True)
-        self._thread.start()
+        self._supervisor = threading.Thread(target=self._supervise, name="schedule supervisor", daemon=True)
+        self._supervisor.start()
 
     def stop(self, *, patience: float = 10.0) -> None:
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(patience)
-            self._thread = None
+        for thread in (self._supervisor, self._thread):
+            if thread is not None:
+                thread.join(patience)
+        self._supervisor = self._thread = None
         if self._held is not None:
             self._held.release()
             self._held = None
@@ -56,12 +60,31 @@ class Ticker:
         """One look, when the lock is ours or can be had."""
         if not self._may_tick():
             return
+        self._follow_the_clock()
         self._scheduler.run_pending()
         self._heartbeat = self._clock()
 
     def tick_all(self) -> None:
         """Do everything now, due or not."""
         self._scheduler.run_all()
+
+    def _supervise(self) -> None:
+        """Keep one thread ticking. What its loop catches does not end it; what ends it all the same does so once."""
+        while not self._stopping.is_set():
+            self._thread = threading.Thread(target=self._loop, name="schedule", daemon=True)
+            self._thread.start()
+            self._thread.join()
+            if not self._stopping.wait(self._tick_seconds):
+                self.restarts += 1
+                logger.error("the schedule thread died; it is started again")
+
+    def _follow_the_clock(self) -> None:
+        # schedule goes by the local wall clock: set back, by hand or in the night in which summer ends, it would leave
+        # everything undone until the old time comes again.
+        now = datetime.now()  # noqa: DTZ005
+        for job in self._scheduler.jobs:
+            if job.next_run is not None and job.next_run - now > timedelta(seconds=float(job.interval) + 1):
+                job.next_run = now
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._tick_seconds):
