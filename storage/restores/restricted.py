@@ -36,7 +36,7 @@ _OBEYING_NOTHING = " ".join(
 
 def role_name(work_id: str) -> str:
     """The role of one restore or proof; from its id, so that it is found again after a crash."""
-    return f"pghaven_load_{work_id.lower().replace("-", "_")}"
+    return f"pghaven_load_{work_id.lower().replace('-', '_')}"
 
 
 def make(session: Session, name: str, *, server: Connection, database: str, application: str) -> Connection:
