@@ -34,6 +34,7 @@ STATES: dict[str, State] = {
     "interrupted": State("interrupted", "missed", "dash", say("Interrupted")),
     "damaged": State("damaged", "damaged", "crack", say("Damaged")),
     "missing": State("damaged", "damaged", "crack", say("Missing")),
+    "trashed": State("paused", "trash", "tick", say("In the trash")),
     "running": _RUNNING,
     "taking": _RUNNING,
     "waiting": State("waiting", "waiting", "", say("Waiting")),

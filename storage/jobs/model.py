@@ -31,6 +31,10 @@ class JobKind(StrEnum):
     RESTORE = "restore"
     PROVE = "prove"
     COPY = "copy"
+    """Copy an archive to a destination; or read the copy that is there."""
+    FETCH = "fetch"
+    """Bring an archive back from a destination."""
+    PRUNE = "prune"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

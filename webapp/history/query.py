@@ -14,6 +14,7 @@ RESULTS: Mapping[str, frozenset[BackupState]] = {
     "failed": frozenset({BackupState.FAILED}),
     "stopped": frozenset({BackupState.CANCELLED, BackupState.INTERRUPTED}),
     "damaged": frozenset({BackupState.DAMAGED, BackupState.MISSING}),
+    "trashed": frozenset({BackupState.TRASHED}),
     "running": frozenset({BackupState.TAKING}),
 }
 

@@ -148,9 +148,15 @@ HISTORIES = st.lists(st.tuples(MOMENTS, st.sampled_from(BackupState)), max_size=
 def oracle(history: list[tuple[datetime, BackupState]], day: date, zone: ZoneInfo) -> str:
     """The state of a day from its letters in the order of time, by looking at the string alone."""
     letters = "".join(
-        {"complete": "c", "failed": "f", "cancelled": "x", "interrupted": "x", "damaged": "d", "missing": "d"}.get(
-            state.value, "t"
-        )
+        {
+            "complete": "c",
+            "failed": "f",
+            "cancelled": "x",
+            "interrupted": "x",
+            "damaged": "d",
+            "missing": "d",
+            "trashed": "r",
+        }.get(state.value, "t")
         for moment, state in sorted(history, key=lambda entry: entry[0])
         if moment.astimezone(zone).strftime("%F") == day.isoformat()
     )
@@ -158,12 +164,12 @@ def oracle(history: list[tuple[datetime, BackupState]], day: date, zone: ZoneInf
         return "running"
     if "d" in letters:
         return "damaged"
-    if "f" in letters.rpartition("c")[2]:
+    if "f" in letters.replace("r", "c").rpartition("c")[2]:
         return "failed"
     if "f" in letters or letters.endswith("x"):
         return "warning"
     if letters:
-        return "complete"
+        return "complete" if "c" in letters else "trashed"
     earlier = [moment for moment, _ in history if moment.astimezone(zone).strftime("%F") < day.isoformat()]
     return "nothing" if earlier else "before"
 

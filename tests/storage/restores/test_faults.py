@@ -135,7 +135,7 @@ def test_the_sessions_of_a_load_ended_by_the_server_change_nothing(slow: Haven) 
     assert (slow.facts(), leftovers(slow)) == (before, [])
 
 
-@pytest.mark.parametrize("point", crashpoints.POINTS)
+@pytest.mark.parametrize("point", crashpoints.RESTORING)
 def test_a_crash_at_any_point_is_put_in_order_at_the_next_start(haven: Haven, point: str) -> None:
     backup = haven.take()
     haven.run("DELETE FROM orders WHERE id > 10")
