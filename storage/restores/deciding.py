@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from storage.backups.record import BackupRecord
@@ -15,6 +16,8 @@ from storage.restores import names
 from storage.restores.facts import ServerFacts, plain_locale
 from storage.restores.plan import Check, Light, RestorePlan, TableChange
 from storage.restores.request import Mode, RestoreRequest
+from storage.restores.snapshot import SnapshotFacts
+from storage.restores.snapshot import check as snapshot_check
 
 _SPACE_FACTOR = 1.2
 """A fresh database is smaller than the one that was dumped; sorting for its indexes needs room beside it."""
@@ -29,10 +32,15 @@ def decide(
     facts: ServerFacts,
     installations: Sequence[Installation],
     now: datetime,
+    snapshot: SnapshotFacts | None = None,
 ) -> RestorePlan:
     """The plan of a request whose target is filled in (`with_target`). `archive` may be the refusal to read it."""
     deciding = _Deciding(request, backup, archive, facts, tuple(installations))
-    return deciding.plan(profile, now)
+    plan = deciding.plan(profile, now)
+    if snapshot is not None:
+        noted = snapshot_check(snapshot, target=plan.target)
+        plan = replace(plan, checks=(*plan.checks, noted), snapshot_needed=snapshot.needed)
+    return plan
 
 
 def with_target(
@@ -44,7 +52,7 @@ def with_target(
     target = dbname
     if request.mode is Mode.NEW:
         target = names.proposed(backup.source.database or dbname, backup.started_at, taken=databases)
-    return RestoreRequest(backup_id=request.backup_id, mode=request.mode, target=target)
+    return request.with_(target=target)
 
 
 class _Deciding:

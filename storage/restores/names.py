@@ -36,7 +36,16 @@ def beside(target: str, restore_id: str) -> str:
 
 def kept(target: str, moment: datetime, *, taken: Collection[str]) -> str:
     """What the replaced database is called from then on: shop_before_20261122_1314."""
-    minute, second = f"{moment:_before_%Y%m%d_%H%M}", f"{moment:_before_%Y%m%d_%H%M%S}"
+    return _dated(target, "_before", moment, taken)
+
+
+def undone(target: str, moment: datetime, *, taken: Collection[str]) -> str:
+    """What a restored database is called once its restore was undone: shop_undone_20261122_1320."""
+    return _dated(target, "_undone", moment, taken)
+
+
+def _dated(target: str, word: str, moment: datetime, taken: Collection[str]) -> str:
+    minute, second = f"{word}{moment:_%Y%m%d_%H%M}", f"{word}{moment:_%Y%m%d_%H%M%S}"
     candidates = (minute if n == 0 else second if n == 1 else f"{second}_{n}" for n in count())
     return _first_free((_joined(target, suffix) for suffix in candidates), taken)
 

@@ -107,6 +107,8 @@ class RestorePlan:
     rows_known: bool
     """Whether the database could be counted at all."""
     checks: tuple[Check, ...]
+    snapshot_needed: int | None = None
+    """Bytes for the snapshot that is taken first; None where none is."""
 
     @property
     def mode(self) -> Mode:
@@ -161,6 +163,7 @@ class RestorePlan:
             "restricted": self.restricted,
             "space_needed": self.space_needed,
             "space_free": self.space_free,
+            "snapshot_needed": self.snapshot_needed,
             "server_version": self.server_version,
             "sessions": [group.to_json() for group in self.sessions],
             "tables": [table.to_json() for table in self.tables],

@@ -1,8 +1,8 @@
 """How far a restore is: a pure account, fed by pg_restore's lines, by the server's view of COPY, and by the comparison.
 
 Weights, after measurements: a table's rows count its size once, an index twice its own size, comparing and analysing a
-table a third of its size, hashing the archive a twentieth of it. The size of an index is not in the manifest and is
-guessed from the rows, at 25 bytes each.
+table a third of its size, hashing the archive a twentieth of it, a snapshot 1.3 times the size of all tables. The size
+of an index is not in the manifest and is guessed from the rows, at 25 bytes each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from storage.postgres.archive import Entry
 from storage.postgres.quoting import full_name
 
 _INDEX, _INDEX_ROW, _CHECK, _HASH = 2.0, 25, 0.33, 0.05
+_SNAPSHOT = 1.3
 _LEAST = 8192
 _WINDOW = 5.0
 """Seconds over which the speed is measured."""
@@ -29,8 +30,14 @@ _OF_TABLE = re.compile(rf"ALTER TABLE (?:ONLY )?{_NAME}\.{_NAME}\s")
 
 class RestoreProgress:
     def __init__(
-        self, backup: BackupRecord, entries: tuple[Entry, ...], *, now: Callable[[], float] = time.monotonic
+        self,
+        backup: BackupRecord,
+        entries: tuple[Entry, ...],
+        *,
+        snapshot: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """With a `snapshot` the present database is dumped first; it is taken to be as large as the backup's was."""
         self._now, self._began = now, now()
         self._tables = {name: facts for name, facts in backup.tables.items() if not facts.left_out}
         self._archive = backup.bytes
@@ -40,7 +47,10 @@ class RestoreProgress:
         }
         self._names = {dump_id: name for name, dump_id in self._data.items()}
         self._check = {name: max(facts.bytes, _LEAST) * _CHECK for name, facts in self._tables.items()}
+        self._snapshot = sum(facts.bytes for facts in self._tables.values()) * _SNAPSHOT if snapshot else 0.0
+        self._snapshotted = 0.0
         self._total = sum(self._items.values()) + sum(self._check.values()) + self._archive * _HASH or 1.0
+        self._total += self._snapshot
         self._hashed = 0
         self._finished: set[int] = set()
         self._copied: dict[str, int] = {}
@@ -53,6 +63,10 @@ class RestoreProgress:
 
     def hashed(self, done: int) -> None:
         self._hashed = done
+
+    def snapshotted(self, share: float) -> None:
+        """How much of the snapshot is taken, 0 to 1."""
+        self._snapshotted = max(self._snapshotted, min(share, 1.0))
 
     def launched(self, dump_id: int) -> None:
         with self._lock:
@@ -100,7 +114,7 @@ class RestoreProgress:
             )
 
     def _done(self) -> float:
-        done = min(self._hashed, self._archive) * _HASH
+        done = min(self._hashed, self._archive) * _HASH + self._snapshotted * self._snapshot
         if self._loaded:
             done += sum(self._items.values())
         else:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from storage.backups.catalog import Catalog
+from storage.backups.record import BackupRecord
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.errors import NOTHING_CHANGED, Invalid, InvalidRecord, LockHeld, NotFound, StorageError, say
+from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, JobState
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import INTERRUPTED, JobStore
@@ -19,7 +21,7 @@ from storage.locks.filelocks import FileLocks
 from storage.postgres.programs import Installation
 from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord, RestoreState
-from storage.restores.request import Mode, RestoreRequest
+from storage.restores.request import RestoreRequest
 from storage.restores.run import NOT_KNOWN, Restorer
 from storage.settings import Settings
 from storage.staging import Staging
@@ -41,6 +43,7 @@ class Restores:
         clock: Clock,
         installations: Callable[[], Sequence[Installation]],
         profile_of: Callable[[str], DatabaseProfile],
+        take_snapshot: Callable[[JobContext, DatabaseProfile], BackupRecord],
         on_damaged: Callable[[Path, InvalidRecord], None] = lambda path, error: None,
     ) -> None:
         """`folder` is metadata/restores; `profile_of` raises NotFound for a database that is not registered."""
@@ -62,6 +65,7 @@ class Restores:
             clock=clock,
             installations=installations,
             profile_of=profile_of,
+            take_snapshot=take_snapshot,
         )
         runner.register(JobKind.RESTORE, self._restorer)
 
@@ -88,17 +92,18 @@ class Restores:
         stands against the restore is said by the job, which makes the plan anew.
         """
         backup = self._catalog.get(request.backup_id)
-        if request.mode is Mode.REPLACE:
-            target = request.target or self._restorer.profile_of(backup.database).connection.dbname
+        server = request.on or backup.database
+        if request.mode.changes_present:
+            target = request.target or self._restorer.profile_of(server).connection.dbname
             if confirmed != target:
                 raise Invalid(
                     say("The name of the database that is replaced was not typed: %(name)s.", name=target),
                     advice=say("Type it exactly as it is written."),
                 )
-            request = RestoreRequest(backup_id=request.backup_id, mode=request.mode, target=target)
+            request = request.with_(target=target)
         return self._runner.request(
             JobKind.RESTORE,
-            database=backup.database,
+            database=server,
             parameters={"request": request.to_json()},
             by=by,
             background=background,
@@ -120,9 +125,7 @@ class Restores:
 
     def unsettled(self, database: str) -> RestoreRecord | None:
         """A restore of this registered database of which something may still be on the server."""
-        return next(
-            (record for record in self._records.all() if record.database == database and record.unsettled), None
-        )
+        return next((record for record in self._records.all() if record.server == database and record.unsettled), None)
 
     def _put_in_order(self, restore_id: str) -> RestoreRecord | None:
         if self._locks.is_held(JobStore.lock_name(self._records.get(restore_id).job_id)):

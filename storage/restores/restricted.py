@@ -68,8 +68,13 @@ def hand_over(session: Session, name: str, *, server: Connection, database: str,
     The server runs some of them by itself, as the owner of their table: an index's, when autovacuum looks at it.
     """
     _lock_out(session, name)
-    # Before anybody with more rights comes in.
-    session.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database)))
+    # Before anybody with more rights comes in: whatever the database's owner could set for it.
+    own = sql.Identifier(database)
+    session.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(own))
+    session.execute(
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true CONNECTION LIMIT -1 IS_TEMPLATE false").format(own)
+    )
+    session.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(own))
     with connect(server.to(database), application=application, options=_OBEYING_NOTHING) as inside:
         row = inside.execute(_RUNS_AS_SUPERUSER, (owner,)).fetchone()
         if row and row[0]:

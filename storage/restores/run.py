@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from storage.databases.profile import DatabaseProfile
 from storage.errors import Denied, JobCancelled, Message, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
+from storage.jobs.model import Progress
+from storage.jobs.part import PartOf
 from storage.jobs.store import INTERRUPTED
 from storage.jobs.turns import turn
 from storage.jsonfiles import Records
@@ -31,7 +33,7 @@ from storage.postgres.connection import Connection, describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import beside, carry, facts, names, restricted, swap
+from storage.restores import beside, carry, facts, names, restricted, snapshot, swap
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
@@ -40,6 +42,7 @@ from storage.restores.plan import RestorePlan
 from storage.restores.progress import RestoreProgress
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode, RestoreRequest
+from storage.restores.snapshot import SnapshotFacts
 from storage.settings import Settings
 from storage.staging import Staging
 
@@ -61,6 +64,8 @@ class Restorer:
     clock: Clock
     installations: Callable[[], Sequence[Installation]]
     profile_of: Callable[[str], DatabaseProfile]
+    take_snapshot: Callable[[JobContext, DatabaseProfile], BackupRecord]
+    """A backup of a database, taken as a part of the job."""
 
     def __call__(self, context: JobContext) -> None:
         request = RestoreRequest.from_json(context.job.parameters["request"])
@@ -70,6 +75,7 @@ class Restorer:
                 ("turn", say("Wait for a turn")),
                 ("verify", say("Read the archive's checksum")),
                 ("look", say("Look at the server")),
+                *([("snapshot", say("Take a snapshot of the present data"))] if replaces else []),
                 ("load", say("Restore beside it") if replaces else say("Restore")),
                 ("compare", say("Compare every table with the backup")),
                 ("swap", say("Swap the names") if replaces else say("Give it its name")),
@@ -91,7 +97,7 @@ class Restorer:
             watchdog = Watchdog(min(facts.LOOK_SECONDS, self.settings.stall_seconds))
             watch = partial(watchdog.look, "asking the server")
         backup = self.catalog.get(request.backup_id)
-        profile = self.profile_of(backup.database)
+        profile = self.profile_of(request.on or backup.database)
         archive: Archive | StorageError
         try:
             archive = read_archive(self.catalog.good_archive(backup))
@@ -114,6 +120,18 @@ class Restorer:
             facts=found,
             installations=self.installations(),
             now=self.clock(),
+            snapshot=self._look_for_snapshot(request, profile) if request.target in found.databases else None,
+        )
+
+    def _look_for_snapshot(self, request: RestoreRequest, profile: DatabaseProfile) -> SnapshotFacts | None:
+        if request.mode not in (Mode.REPLACE, Mode.TABLES):
+            return None
+        return snapshot.look(
+            profile.connection.to(request.target),
+            database=profile.name,
+            catalog=self.catalog,
+            settings=self.settings,
+            installations=self.installations(),
         )
 
     def settle(self, record: RestoreRecord) -> RestoreRecord:
@@ -122,7 +140,7 @@ class Restorer:
 
         Raises StorageError when the server cannot be asked; the record is then to be kept as unsettled.
         """
-        connection = self.profile_of(record.database).connection
+        connection = self.profile_of(record.server).connection
         try:
             with facts.maintenance(connection, avoid=record.target, application="pghaven settle") as session:
                 # A server that fell silent is given up, and asked again a minute later.
@@ -175,6 +193,8 @@ class _Run:
             started_at=started_at,
             job_id=self._context.job.job_id,
             by=self._context.job.requested_by,
+            on=request.on if request.on != backup.database else "",
+            undoes=request.undoes,
         )
         self._save()
         self._context.result(restore_id=self.record.restore_id, backup_id=backup.backup_id)
@@ -191,6 +211,8 @@ class _Run:
         context.step("look")
         plan = self._plan(request)
         assert plan.installation is not None
+        if request.mode is Mode.REPLACE:
+            self._take_snapshot(plan)
         self._save(
             target=plan.target,
             beside=names.beside(plan.target, self.record.restore_id),
@@ -200,7 +222,7 @@ class _Run:
             loader=restricted.role_name(self.record.restore_id) if plan.restricted else "",
         )
         crashpoint("restore:recorded")
-        connection = self._restorer.profile_of(backup.database).connection
+        connection = self._restorer.profile_of(self.record.server).connection
         try:
             with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
                 self._create(session, plan)
@@ -279,7 +301,7 @@ class _Run:
         backup = restorer.catalog.get(request.backup_id)
         path = restorer.catalog.good_archive(backup)
         archive = read_archive(path)
-        progress = self._progress = RestoreProgress(backup, archive.entries)
+        progress = self._progress = RestoreProgress(backup, archive.entries, snapshot=request.mode is Mode.REPLACE)
 
         def watch() -> None:
             context.checkpoint()
@@ -310,6 +332,24 @@ class _Run:
             f"owners {'left out' if plan.no_owner else 'kept'}, grants {'left out' if plan.no_privileges else 'kept'}"
         )
         return plan
+
+    def _take_snapshot(self, plan: RestorePlan) -> None:
+        context, progress = self._context, self._progress
+        context.step("snapshot")
+        profile = self._restorer.profile_of(self.record.server)
+
+        def report(part: Progress) -> None:
+            progress.snapshotted(part.done / part.total if part.total else 0.0)
+            whole = progress.value("snapshot")
+            context.report(replace(part, step="snapshot", done=whole.done, total=whole.total))
+
+        taken = self._restorer.take_snapshot(
+            PartOf(context, report=report), profile.with_(connection=profile.connection.to(plan.target))
+        )
+        progress.snapshotted(1.0)
+        self._save(snapshot_id=taken.backup_id)
+        context.result(snapshot_id=taken.backup_id)
+        context.log(f"snapshot of {plan.target}: {taken.backup_id}")
 
     def _create(self, session: Session, plan: RestorePlan) -> None:
         target_oid = None

@@ -183,7 +183,10 @@ def _drop(session: Session, oid: int, beside: Connection) -> None:
                 inside.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(known))
                 inside.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(known))
                 inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(known))
-    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(beside.dbname)))
+    name = sql.Identifier(beside.dbname)
+    # Its owner, which an uploaded archive acts as, may have made it a template, and those are not dropped.
+    session.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def end_sessions(session: Session, oids: Sequence[int]) -> None:

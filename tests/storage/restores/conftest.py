@@ -86,6 +86,7 @@ class Haven:
             clock=utc_now,
             installations=programs,
             profile_of=self.profile_of,
+            take_snapshot=self.backups.snapshot,
         )
 
     def profile_of(self, name: str) -> DatabaseProfile:
