@@ -176,16 +176,27 @@ def test_what_the_server_runs_by_itself_later_has_no_special_rights_either(haven
     assert witness.exists(), "for a superuser it would work; otherwise this would show nothing"
 
 
+def test_a_database_that_it_made_a_template_is_dropped_all_the_same(haven: Haven) -> None:
+    haven.run(VIEW_FOR_SPITE)
+    statement = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$; COMMIT; SELECT 1/0;"
+    backup = bring(haven, with_statement(dumped(haven), statement))
+    before = haven.databases()
+    assert haven.restore(backup).state is JobState.FAILED
+    assert haven.databases() == before
+
+
 def test_what_it_set_for_the_database_is_taken_back(haven: Haven) -> None:
     haven.run(VIEW_FOR_SPITE)
     statement = (
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil, pg_catalog', current_database()); "
-        "EXECUTE format('ALTER DATABASE %I SET statement_timeout = 1', current_database()); END $$;"
+        "EXECUTE format('ALTER DATABASE %I SET statement_timeout = 1', current_database()); "
+        "EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); END $$;"
     )
     record = haven.restored(bring(haven, with_statement(dumped(haven), statement)), target="again")
     assert record.rows_compared == 2200
     settings = "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
     assert haven.ask(settings, "again") == 0
+    assert haven.ask("SELECT has_database_privilege('public', 'again', 'CONNECT')") is True
 
 
 @pytest.mark.parametrize("where", ["restore:recorded", "restore:created", "restore:loaded", "swap:journal"])
