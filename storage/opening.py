@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo
 
 from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
+from storage.alerts import environment as alert_environment
+from storage.alerts.alerts import Alerts
+from storage.alerts.wording import Wording
 from storage.applications import demo, maps
 from storage.audit import Audit
 from storage.backups.backups import Backups
@@ -38,6 +41,7 @@ from storage.jobs.model import Job, JobKind
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
 from storage.locks.filelocks import FileLocks, HeldLock
+from storage.lookout import Lookout
 from storage.postgres import embedded, places, programs
 from storage.postgres.connection import Connection, parse_url
 from storage.postgres.embedded import EmbeddedServer
@@ -59,6 +63,9 @@ SETTLE_SECONDS = 60
 SWEEP_SECONDS = 3600
 PROVE_SECONDS = 60
 LOOK_AT_EMBEDDED_SECONDS = 5
+LOOK_AT_ALERTS_SECONDS = 60
+CATALOGUES = Path(__file__).parent.parent / "webapp" / "translations"
+"""The compiled translations are data: letters are written in them, too, and no code of the web is needed for it."""
 LOOK_AT_NIGHT_SECONDS = 60
 LOOK_AT_SCHEDULES_SECONDS = 2
 SLOT_ASKED_BEFORE = timedelta(days=1)
@@ -121,6 +128,9 @@ class Storage:
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
         self.scheduler = self._scheduler()
+        self.lookout = self._lookout()
+        self.alerts = self._alerts(metadata / "alerts")
+        self.runner.on_end(self._tell_of_end)
         self.ticker = self._ticker()
         self._instance: HeldLock | None = None
         self.opened_at = clock()
@@ -184,6 +194,7 @@ class Storage:
         self.runner.start()
         self._ask_for_first_backups()
         self.schedules.make_missing()
+        self.alerts.start()
         self.ticker.start()
         self.working = True
 
@@ -192,6 +203,7 @@ class Storage:
         self.working = False
         self.ticker.stop()
         self.runner.stop(grace=self.settings.stop_grace_seconds)
+        self.alerts.stop()
         if "embedded" in self.__dict__ and self.embedded is not None:
             self.embedded.stop()
         if self._instance is not None:
@@ -401,6 +413,7 @@ class Storage:
             clock=self.clock,
             installations=self.programs,
             profile_of=self.profile,
+            take_snapshot=self.backups.snapshot,
         )
 
     def _schedules(self, folder: Path) -> Schedules:
@@ -482,6 +495,35 @@ class Storage:
             every=timedelta(days=days) if days else None,
         )
 
+    def _lookout(self) -> Lookout:
+        return Lookout(
+            catalog=self.backups.catalog,
+            jobs=self.jobs,
+            schedules=self.schedules,
+            settings=self.settings,
+            clock=self.clock,
+            databases=self.databases.all,
+            profile_of=self.profile,
+        )
+
+    def _alerts(self, folder: Path) -> Alerts:
+        return Alerts(
+            folder,
+            box=self.box,
+            clock=self.clock,
+            zone=self.settings.time_zone,
+            language=self.settings.alert_language,
+            hold=lambda: self.locks.hold("alerts", holder=f"process {os.getpid()}", wait=True),
+            wording=Wording(CATALOGUES, zone=self.settings.time_zone, instance=socket.gethostname()),
+            from_environment=alert_environment.targets(self.settings, self.box),
+        )
+
+    def _tell_of_end(self, job: Job) -> None:
+        self.alerts.job_ended(self.lookout.job_end(job))
+
+    def _look_for_alerts(self) -> None:
+        self.alerts.look(self.lookout.look)
+
     def _ticker(self) -> Ticker:
         ticker = Ticker(locks=self.locks, clock=self.clock)
         ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at the schedules", self.scheduler.look)
@@ -492,6 +534,7 @@ class Storage:
         ticker.every(PROVE_SECONDS, "a look at what is to be read again", self.rereading.look)
         ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
         ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
+        ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         return ticker
 

@@ -98,7 +98,7 @@ class Settings:
             log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
             upload_limit=_whole(environment, "UPLOAD_LIMIT_MB", defaults.upload_limit >> 20, least=1) << 20,
             secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
-            alert_language=_one_of(environment, "ALERT_LANGUAGE", ("en", "zh_Hans")),
+            alert_language=_one_of(environment, "ALERT_LANGUAGE", ("en", "zh")),
             alert_webhook_url=_secret(environment, "ALERT_WEBHOOK_URL"),
             smtp_host=environment.get("SMTP_HOST", "").strip(),
             smtp_port=_whole(environment, "SMTP_PORT", 0, least=1, most=65535),
