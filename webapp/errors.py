@@ -23,12 +23,14 @@ from storage.errors import (
 )
 from webapp.answers import answer, refusal_json
 from webapp.current import wants_fragment, wants_json
+from webapp.permissions import SignInNeeded
 
 STATUS: dict[type[BaseException], int] = {
     NotFound: 404,
     Conflict: 409,
     Invalid: 422,
     TooManyTries: 429,
+    SignInNeeded: 401,
     Denied: 403,
     Unavailable: 503,
     Damaged: 409,
@@ -73,6 +75,13 @@ def install(app: Flask) -> None:
 
 def _refused(error: StorageError) -> Response:
     response = _say(error, status_of(error))
+    return with_headers(response, error)
+
+
+def with_headers(response: Response, error: StorageError) -> Response:
+    """Add what a refusal says in headers: how to sign in, when to come back."""
+    if isinstance(error, SignInNeeded):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooManyTries):
         response.headers["Retry-After"] = str(error.seconds)
     return response

@@ -11,6 +11,7 @@ from htmx_flask import Htmx
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import (
+    bodies,
     cookies,
     csrf,
     errors,
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
     from storage.opening import Storage
 
 ROOT = Path(__file__).parent.parent
-CAPABILITIES = ("overview", "databases", "backups", "history", "restores", "jobs", "accounts", "system", "health")
+CAPABILITIES = (
+    "overview", "databases", "backups", "history", "schedules", "restores", "jobs", "accounts", "system", "health", "api",
+)  # fmt: skip
 """Each is a package webapp.<name> with a blueprint `bp`."""
-MOST_IN_A_FORM = 1024 * 1024
 
 
 def build(storage: Storage) -> Flask:
     app = Flask("webapp", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.extensions["storage"] = storage
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.config["MAX_FORM_MEMORY_SIZE"] = app.config["MAX_CONTENT_LENGTH"] = MOST_IN_A_FORM
     if hops := storage.settings.behind_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
     # The order of the next lines is the order in which a request is looked at.
@@ -45,6 +46,7 @@ def build(storage: Storage) -> Flask:
     cookies.install(app, storage)
     language.install(app, storage.settings)
     permissions.install(app)
+    bodies.install(app)
     csrf.install(app)
     headers.install(app)
     errors.install(app)

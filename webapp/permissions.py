@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response
 from storage.accounts.permissions import PERMISSIONS
 from storage.errors import Denied, say
 from webapp.addresses import asked_for, is_local_path, path_of
-from webapp.answers import answer, refusal_json
 from webapp.current import account_or_none, storage, wants_json
 
 
@@ -74,9 +73,7 @@ def _let_in() -> Any:
 def _to_the_door() -> Any:
     """Where somebody who is not signed in is sent, in the form that the asker understands."""
     if wants_json():
-        response = answer(refusal_json(SignInNeeded(say("Sign in, or send a bearer token."))), 401)
-        response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+        raise SignInNeeded(say("Sign in, or send a bearer token."))
     setup = storage().accounts.needs_setup()
     door = url_for("accounts.setup") if setup else url_for("accounts.login", next=_wanted())
     if request.htmx:  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from webapp.accounts.instance import say_permission
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PUBLIC = {"static", "preferences.choose", "accounts.login", "accounts.sign_in", "accounts.logout"}
 PUBLIC |= {"accounts.setup", "accounts.complete_setup", "health.alive", "health.ready"}
+PUBLIC |= {"api.document.document"}
 """What is open to everybody. A new one is a decision, to be made here."""
 
 ENDS_THE_SESSION = {"accounts.logout", "accounts.reset_password", "accounts.change_password", "accounts.remove"}

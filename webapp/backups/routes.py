@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Blueprint, flash, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
@@ -16,6 +18,7 @@ from webapp.backups import byhand
 from webapp.backups.download import send_archive
 from webapp.current import current_name, storage, wants_json
 from webapp.language import who
+from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
 
 bp = Blueprint("backups", __name__)
@@ -98,8 +101,14 @@ def verify(backup_id: str) -> AnyResponse:
     return _to_job(job, new)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupsQuery(ListQuery):
+    database: str = ""
+
+
 @bp.get("/api/backups")
 @requires("see backups")
+@described({200: list[Document]}, tag="pghaven", query=BackupsQuery, refusals=(404,))
 def api_index() -> AnyResponse:
     """Newest first, without their tables; `database` narrows, `limit` is at most 1000."""
     database = request.args.get("database") or None
@@ -113,6 +122,7 @@ def api_index() -> AnyResponse:
 
 @bp.get("/api/backups/<backup_id>")
 @requires("see backups")
+@described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(backup_id: str) -> AnyResponse:
     catalog = storage().backups.catalog
     return answer(_facts(catalog.check_file(catalog.get(backup_id))))

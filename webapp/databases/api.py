@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Response, request
 
 from storage.databases.profile import DatabaseProfile
@@ -10,11 +12,29 @@ from storage.errors import NotFound, say
 from webapp.answers import answer
 from webapp.current import storage
 from webapp.databases.views import bp
+from webapp.openapi import described
 from webapp.permissions import requires
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubStatus:
+    isAvailable: bool
+    containerName: str
+    databaseName: str
+    databaseSize: str
+    tableCount: int
+    postgresVersion: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusQuery:
+    database: str = ""
 
 
 @bp.get("/api/admin/database/status")
 @requires("manage databases")
+@described({200: HubStatus}, tag="claude-code-hub", query=StatusQuery, refusals=(404,))
 def api_status() -> Response:
     """Of the database named by `database`, or of the default one."""
     return answer(to_api(storage().statuses.of(_asked_for())))

@@ -15,6 +15,7 @@ from webapp.answers import answer, see
 from webapp.audited import audited
 from webapp.current import current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
+from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
 from webapp.unchanged import stamp_of
 
@@ -108,6 +109,7 @@ def cancel(job_id: str) -> AnyResponse:
 
 @bp.get("/api/jobs")
 @requires("see backups")
+@described({200: list[Document]}, tag="pghaven", query=ListQuery)
 def api_index() -> AnyResponse:
     limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
     return answer([job.to_json() for job in storage().jobs.newest_first()[:limit]])
@@ -115,6 +117,7 @@ def api_index() -> AnyResponse:
 
 @bp.get("/api/jobs/<job_id>")
 @requires("see backups")
+@described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(job_id: str) -> AnyResponse:
     return answer(storage().jobs.get(job_id).to_json())
 

@@ -1,0 +1,13 @@
+"""The APIs that clients of claude-code-hub and of Story 1.7 know, and the document that describes every API."""
+
+from flask import Blueprint
+
+from webapp.api import document, hub, story, streams
+
+bp = Blueprint("api", __name__)
+bp.register_blueprint(hub.bp)
+bp.register_blueprint(story.bp)
+bp.register_blueprint(document.bp)
+bp.record_once(streams.install)
+
+__all__ = ["bp"]

@@ -1,0 +1,139 @@
+"""The database's export as claude-code-hub's admin page knows it: addresses, names, and the JSON of its refusals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flask import Blueprint, Response, request
+from flask_babel import force_locale
+from werkzeug.exceptions import HTTPException
+
+from storage.backups.exporting import Content
+from storage.errors import Denied, LockHeld, Message, NotFound, StorageError, Unreachable, say
+from webapp.answers import answer
+from webapp.api import streams
+from webapp.api.transfer import Transfer
+from webapp.audited import audited
+from webapp.current import current_name, storage
+from webapp.errors import status_of, with_headers
+from webapp.language import sentences, translated
+from webapp.openapi import described, shown
+from webapp.permissions import SignInNeeded, requires
+
+bp = Blueprint("hub", __name__)
+
+TAG = "claude-code-hub"
+BUSY = say("Another admin is working on a backup; try again later.")
+ONE_AT_A_TIME = say("So that the data stays consistent, one backup operation at a time can be carried out.")
+OUT_OF_REACH = say("The database cannot be reached; look whether its server runs.")
+NOT_EXPORTED = say("The database could not be exported.")
+OCTETS = "application/octet-stream"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubRefusal:
+    error: str
+    details: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportQuery:
+    excludeLogs: Literal["true", "false"] = "false"
+    mode: Literal["full", "excludeLogs", "ledgerOnly"] = "full"
+    database: str = ""
+    """The name of a database here; without it the default one."""
+
+
+@bp.get("/api/admin/database/export")
+@requires("download backups")
+@described(
+    {200: OCTETS}, tag=TAG, query=ExportQuery, refused=HubRefusal, refusals=(404, 409, 429, 500, 502, 503)
+)  # fmt: skip
+def export() -> Response:
+    """A dump of the database in pg_dump's custom format, made while it is sent.
+
+    Without `excludeLogs` or `mode` everything is in it. A transfer that ends without an error is whole.
+    """
+    database, content = _database(), _content()
+    if request.method == "HEAD":
+        return Response(mimetype=OCTETS)
+    slot = streams.enter()
+    try:
+        exported = storage().exporter.open(database, content, by=current_name())
+    except BaseException:
+        slot.leave()
+        raise
+    audited("database_export_initiated", database, file=exported.file_name)
+    record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
+
+    def ended(result: str) -> None:
+        slot.leave()
+        if result != "ok":
+            record(
+                "database_export_initiated",
+                actor=actor,
+                subject=database,
+                origin=origin,
+                result=result,
+                bytes=exported.sent,
+            )
+
+    body = Transfer(exported, request.environ, patience=storage().settings.stall_seconds, on_end=ended)
+    response = Response(body, mimetype=OCTETS, direct_passthrough=True)
+    response.headers.set("Content-Disposition", "attachment", filename=exported.file_name)
+    # An intermediary that compressed it would undo the back-pressure, and gain nothing.
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    return response
+
+
+def _content() -> Content:
+    """What is asked for: the later `mode` counts more than `excludeLogs`, and one that nobody knows means all."""
+    mode = request.args.get("mode")
+    if mode is not None:
+        return Content(mode) if mode in set(Content) else Content.FULL
+    return Content.EXCLUDE_LOGS if request.args.get("excludeLogs", "").lower() == "true" else Content.FULL
+
+
+def _database() -> str:
+    """The registered name of the database asked for, or of the default one."""
+    if name := request.args.get("database", "").strip():
+        return storage().databases.get(name).name
+    default = storage().databases.default()
+    if default is None:
+        raise NotFound(say("There is no database yet."))
+    return default.name
+
+
+def said(*parts: Message | None) -> str:
+    """Sentences in the language asked for; who asks for none gets Chinese, as from claude-code-hub."""
+    if "Accept-Language" in request.headers or "language" in request.cookies:
+        return sentences(*parts)
+    with force_locale("zh_Hans"):
+        return "".join(translated(part) for part in parts)
+
+
+@bp.errorhandler(StorageError)
+def refused(error: StorageError) -> Response:
+    return with_headers(answer(shown(_refusal(error)), status_of(error)), error)
+
+
+@bp.errorhandler(HTTPException)
+def not_understood(error: HTTPException) -> Response:
+    return answer(shown(HubRefusal(error=error.name)), error.code or 500)
+
+
+def _refusal(error: StorageError) -> HubRefusal:
+    match error:
+        case SignInNeeded():
+            return HubRefusal(error="Unauthorized")
+        case LockHeld():
+            return HubRefusal(error=said(BUSY), details=said(ONE_AT_A_TIME))
+        case Unreachable():
+            return HubRefusal(error=said(OUT_OF_REACH), details=said(error.cause, error.advice))
+        case NotFound() | streams.TooManyStreams():
+            return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
+        case Denied() if not error.words:
+            return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
+        case _:
+            return HubRefusal(error=said(NOT_EXPORTED), details=said(error.cause, error.advice))

@@ -1,0 +1,99 @@
+"""Hands an export to the client piece by piece. What is not whole ends as a broken connection, never as a file."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from storage.backups.exporting import Export
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.5
+
+
+class Transfer:
+    """The body of an answer (PEP 3333). Read by one thread, which waits while the client takes nothing.
+
+    A client that takes nothing for `patience` seconds is given up: it holds a database's turn.
+    """
+
+    def __init__(
+        self, export: Export, environment: dict[str, Any], *, patience: float, on_end: Callable[[str], None]
+    ) -> None:
+        """`on_end` is called once, with "ok" or "failed"."""
+        self._export, self._patience, self._on_end = export, patience, on_end
+        self._connection = _Connection(environment)
+        self._handed_out_at: float | None = None
+        self._pieces = self._read()
+        self._whole = False
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="transfer", daemon=True).start()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        self._handed_out_at = None
+        try:
+            chunk = next(self._pieces)
+        except StopIteration:
+            self._whole = True
+            raise
+        except BaseException as error:
+            # Every server ends a chunked answer without its last chunk then. An answer to HTTP/1.0, as some proxies
+            # ask, ends with its connection, and only a reset tells it from a whole one.
+            self._connection.reset_when_closed()
+            logger.warning("export of %s broken off: %s", self._export.database, error)
+            raise
+        self._handed_out_at = time.monotonic()
+        return chunk
+
+    def close(self) -> None:
+        if not self._closed.is_set():
+            self._closed.set()
+            if not self._whole:
+                self._connection.reset_when_closed()
+            self._export.close()
+            self._on_end("ok" if self._whole else "failed")
+
+    def _read(self) -> Iterator[bytes]:
+        yield self._export.first
+        self._export.first = b""
+        while chunk := self._export.read():
+            yield chunk
+
+    def _watch(self) -> None:
+        while not self._closed.wait(LOOK_EVERY):
+            since = self._handed_out_at
+            if since is not None and time.monotonic() - since > self._patience:
+                logger.warning("export of %s: the client took nothing for %s s", self._export.database, self._patience)
+                self._export.end()
+                self._connection.reset_when_closed()
+                self._connection.shut()
+                return
+
+
+class _Connection:
+    """The client's connection, as far as the server lets us at it: waitress does, others end it by themselves."""
+
+    def __init__(self, environment: dict[str, Any]) -> None:
+        channel = getattr(environment.get("waitress.client_disconnected"), "__self__", None)
+        self._socket: socket.socket | None = getattr(channel, "socket", None)
+
+    def reset_when_closed(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def shut(self) -> None:
+        """Wake whoever waits for the client to take more."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
