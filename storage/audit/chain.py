@@ -48,7 +48,14 @@ class Event:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Event:
         """Raises KeyError, TypeError or ValueError for what is no line of ours."""
-        return cls(**{**data, "number": int(data["number"]), "at": from_required_text(data["at"])})
+        return cls(
+            **{
+                **data,
+                "facts": dict(data["facts"]),
+                "number": int(data["number"]),
+                "at": from_required_text(data["at"]),
+            }
+        )
 
 
 def canonical(data: Mapping[str, Any]) -> bytes:
@@ -72,7 +79,15 @@ def read(line: bytes) -> Event:
         data = json.loads(line)
         event = Event.from_json(data)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"it cannot be read: {error!r}"[:200]) from error
-    if hash_of(data) != event.hash:
-        raise ValueError("it is not as it was written: its hash is another")
+        raise ValueError("it is no event") from error
+    if hash_of(data) != event.hash or canonical(data) != line:
+        raise ValueError("its SHA-256 is another")
     return event
+
+
+def glance(line: bytes) -> Event | None:
+    """The event of a line, whether it is as it was written or not; None where there is none."""
+    try:
+        return Event.from_json(json.loads(line))
+    except (KeyError, TypeError, ValueError):
+        return None
