@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from storage.backups.catalog import Catalog
-from storage.backups.record import BackupKind, BackupRecord
+from storage.backups.record import BackupKind, BackupRecord, BackupState
 from storage.backups.take import Taker
 from storage.backups.verify import installation_for, verify_archive
 from storage.clock import Clock
@@ -80,6 +80,8 @@ class Backups:
     def verify(self, backup_id: str, *, by: str, background: bool = True) -> tuple[Job, bool]:
         """Ask for a full look at an archive; the job, and False when it had been asked for already."""
         record = self.catalog.get(backup_id)
+        if record.state is BackupState.TRASHED:
+            raise Conflict(say("This backup is in the trash."), advice=say("Put it back first."))
         if not record.archive:
             raise Conflict(say("This backup has no archive to verify: it is %(state)s.", state=record.state.value))
         return self._runner.request(

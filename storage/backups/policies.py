@@ -13,9 +13,19 @@ from storage.errors import Invalid, InvalidRecord, NotFound, say
 from storage.identifiers import checked_name
 from storage.jsonfiles import Records
 
-MOST_DAYS = 36500
-MOST_KEPT = 1000
-LEAST_CAP = 1_000_000
+_DAYS, _COUNT = (1, 36500), (0, 1000)
+BOUNDS: Mapping[str, tuple[int, int]] = {
+    "days": _DAYS,
+    "keep_last": _COUNT,
+    "daily": _COUNT,
+    "weekly": _COUNT,
+    "monthly": _COUNT,
+    "yearly": _COUNT,
+    "most_bytes": (1_000_000, 10**18),
+    "minimum": (1, 1000),
+    "snapshot_days": _DAYS,
+}
+"""The least and the most that each number of a policy may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +52,7 @@ class Policy:
 
     def checked(self) -> Policy:
         """The policy itself. Raises Invalid, naming the first of its numbers that cannot be."""
-        bounds = {
-            "days": (1, MOST_DAYS),
-            "keep_last": (0, MOST_KEPT),
-            "daily": (0, MOST_KEPT),
-            "weekly": (0, MOST_KEPT),
-            "monthly": (0, MOST_KEPT),
-            "yearly": (0, MOST_KEPT),
-            "most_bytes": (LEAST_CAP, 10**18),
-            "minimum": (1, MOST_KEPT),
-            "snapshot_days": (1, MOST_DAYS),
-        }
-        for name, (least, most) in bounds.items():
+        for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise Invalid(

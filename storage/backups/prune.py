@@ -51,9 +51,14 @@ class Pruner:
         runner.register(JobKind.PRUNE, self._prune)
         runner.on_end(self._after)
 
-    def preview(self, database: str, *, at: datetime | None = None) -> Plan:
-        """What a run would do with a database's backups; now, or at a moment to come."""
-        records = [self._catalog.check_file(record) for record in self._catalog.find(database=database)]
+    def preview(self, database: str, *, at: datetime | None = None, look: bool = True) -> Plan:
+        """What a run would do with a database's backups; now, or at a moment to come.
+
+        `look=False` trusts the records, without a look at every archive. Raises InvalidRecord where nobody can tell.
+        """
+        records = self._catalog.find(database=database)
+        if look:
+            records = [self._catalog.check_file(record) for record in records]
         return retention.decide(
             retention.facts(records, in_use=self.trash.in_use(database)),
             self.policies.of(database),
@@ -61,6 +66,14 @@ class Pruner:
             zone=self._zone,
             paused=retention.failing(records),
         )
+
+    def tonight(self, database: str) -> Plan | None:
+        """What the next nightly run would do, from the records alone; None where the policy cannot be read."""
+        try:
+            return self.preview(database, at=self.next_run(), look=False)
+        except InvalidRecord as error:
+            logger.error("retention of %s: %s", database, error)
+            return None
 
     def next_run(self) -> datetime:
         """When the next nightly run is due."""
