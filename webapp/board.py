@@ -16,6 +16,8 @@ from storage.backups.trend import Point, trend
 from storage.databases.profile import DatabaseProfile
 from storage.jobs.model import Job, JobKind
 from storage.opening import Storage
+from storage.schedules.cron import Run
+from storage.schedules.schedule import Schedule
 from webapp.unchanged import shown_age, stamp
 
 SPARK_WIDTH, SPARK_HEIGHT = 88, 20
@@ -29,6 +31,8 @@ class Row:
     standing: DatabaseProtection
     cells: tuple[Cell, ...]
     points: tuple[Point, ...]
+    schedule: Schedule
+    next_run: Run | None
     server: str
     """The server's version as the newest backup that knows it has it, good or not; '' before the first."""
 
@@ -56,7 +60,10 @@ class Board:
     @property
     def stamp(self) -> str:
         return stamp(
-            [(row.profile.name, row.standing.state, shown_age(row.standing.age), row.cells) for row in self.rows]
+            [
+                (row.profile.name, row.standing.state, shown_age(row.standing.age), row.cells, row.next_run)
+                for row in self.rows
+            ]
         )
 
 
@@ -75,7 +82,16 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
             Row(
                 profile=profile,
                 standing=protection(profile.name, records, jobs, now=now),
-                cells=strip(records, jobs, today=today, zone=zone, days=days),
+                cells=strip(
+                    records,
+                    jobs,
+                    storage.schedules.without_a_run(profile.name, days=days),
+                    today=today,
+                    zone=zone,
+                    days=days,
+                ),
+                schedule=storage.schedules.of(profile.name),
+                next_run=storage.schedules.next_run(profile.name),
                 points=trend(records, since=now - timedelta(days=days)),
                 server=_server(records),
             )

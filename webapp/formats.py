@@ -41,6 +41,7 @@ def install(app: Flask, storage_: Storage) -> None:
         "age": age,
         "moment": moment,
         "moment_text": moment_text,
+        "moment_there": moment_there,
         "day_text": day_text,
         "clock_time": clock_time,
     }
@@ -131,6 +132,13 @@ def moment_text(value: datetime | str | None, seconds: bool = False) -> str:
     here = local(value)
     pattern = _chosen(_MOMENT_THIS_YEAR if here.year == local(storage().clock()).year else _MOMENT)
     return format_datetime(here, pattern + (":ss" if seconds else ""), locale=get_locale())
+
+
+def moment_there(value: datetime) -> str:
+    """The same for a time of another zone, as the clocks there show it."""
+    pattern = _chosen(_MOMENT_THIS_YEAR if value.year == local(storage().clock()).year else _MOMENT)
+    # Babel would convert it to the zone of this instance.
+    return format_datetime(value.replace(tzinfo=None), pattern, locale=get_locale())
 
 
 def moment(value: datetime | str | None, seconds: bool = False) -> Markup:

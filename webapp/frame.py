@@ -30,8 +30,21 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CAPABILITIES = (
-    "overview", "databases", "backups", "history", "schedules", "restores", "jobs", "accounts", "system", "health", "api",
-)  # fmt: skip
+    "overview",
+    "databases",
+    "backups",
+    "retention",
+    "uploads",
+    "history",
+    "schedules",
+    "restores",
+    "jobs",
+    "accounts",
+    "audit",
+    "system",
+    "health",
+    "api",
+)
 """Each is a package webapp.<name> with a blueprint `bp`."""
 
 

@@ -82,7 +82,13 @@ def sentences(*parts: Message | Mapping[str, Any] | str | None) -> str:
     return ("" if language().startswith("zh") else " ").join(said for part in parts if (said := translated(part)))
 
 
-_BY_ITSELF = {"first start": say("pghaven, at its first start"), "set-up": say("the first set-up"), "": say("pghaven")}
+_BY_ITSELF = {
+    "schedule": say("the schedule"),
+    "first start": say("pghaven, at its first start"),
+    "set-up": say("the first set-up"),
+    "": say("pghaven"),
+    "read again": say("pghaven, which reads every archive again every four weeks"),
+}
 
 
 def who(name: str) -> str:

@@ -28,12 +28,15 @@ class Place:
 PLACES = (
     Place("overview", "overview.show", say("Overview")),
     Place("databases", "databases.index", say("Databases")),
+    Place("schedules", "schedules.index", say("Schedules")),
     Place("history", "history.show", say("History")),
     Place("restores", "restores.index", say("Restores")),
     Place("jobs", "jobs.index", say("Jobs")),
+    Place("trash", "retention.trash", say("Trash")),
 )
 INSTANCE = (
     Place("accounts", "accounts.index", say("Accounts"), "manage accounts"),
+    Place("audit", "audit.index", say("Audit log"), "see the audit log"),
     Place("system", "system.show", say("System"), "see the system"),
 )
 

@@ -31,6 +31,7 @@ STATES: dict[str, State] = {
     "warning": State("warning", "warning", "bang", say("Look at it")),
     "failed": State("failed", "failed", "cross", say("Failed")),
     "missed": State("missed", "missed", "dash", say("Missed")),
+    "skipped": State("paused", "paused", "paused", say("Skipped")),
     "interrupted": State("interrupted", "missed", "dash", say("Interrupted")),
     "damaged": State("damaged", "damaged", "crack", say("Damaged")),
     "missing": State("damaged", "damaged", "crack", say("Missing")),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from storage.backups.record import BackupRecord, BackupState
 from storage.jobs.model import Job, JobKind
+from storage.schedules.slots import Slot, SlotState
 
 
 class DayState(StrEnum):
@@ -29,7 +30,10 @@ class DayState(StrEnum):
     """The backups of this day were good and are in the trash."""
     COMPLETE = "complete"
     WARNING = "warning"
-    """Look at it: one failed and a good one followed, or one was cancelled or interrupted and none followed."""
+    """Look at it: one failed and a good one followed, or one was cancelled or interrupted and none followed; or a
+    moment of the schedule was missed beside good ones."""
+    MISSED = "missed"
+    """A moment of the schedule passed while pghaven did not run, and nothing else was taken on this day."""
     FAILED = "failed"
     DAMAGED = "damaged"
     """A backup of this day is no longer what was written, or no longer there."""
@@ -56,6 +60,10 @@ class Cell:
     """The one backup that the cell may open: the day's only one. '' when there are none or several."""
     job_id: str = ""
     """The take that is running."""
+    missed: int = 0
+    """Moments of the schedule that passed while pghaven did not run."""
+    skipped: int = 0
+    """Moments of the schedule at which the backup before was still running."""
 
     @property
     def last_day(self) -> date:
@@ -81,15 +89,25 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 def strip(
-    records: Iterable[BackupRecord], jobs: Iterable[Job] = (), *, today: date, zone: ZoneInfo, days: int = 30
+    records: Iterable[BackupRecord],
+    jobs: Iterable[Job] = (),
+    slots: Iterable[Slot] = (),
+    *,
+    today: date,
+    zone: ZoneInfo,
+    days: int = 30,
 ) -> tuple[Cell, ...]:
-    """The cells of one database, oldest first. `records` are all it has: the oldest says where its history begins."""
+    """The cells of one database, oldest first. `records` are all it has: the oldest says where its history begins.
+    `slots` are the moments of its schedule that were missed or skipped."""
     shown = last_days(today, days)
+    slots = tuple(slots)
     # An hour more than needed: where the clocks change at midnight a day may begin twice. day_of decides.
     horizon = start_of(shown[0], zone) - timedelta(hours=1)
     by_day: dict[date, list[BackupRecord]] = {}
     first: datetime | None = None
     for record in records:
+        if not record.ours:
+            continue
         first = record.started_at if first is None else min(first, record.started_at)
         if record.started_at >= horizon:
             by_day.setdefault(day_of(record.started_at, zone), []).append(record)
@@ -98,11 +116,29 @@ def strip(
         for job in jobs
         if job.kind is JobKind.TAKE and not job.ended
     }
+    missed, skipped = _by_day(slots, SlotState.MISSED, zone), _by_day(slots, SlotState.SKIPPED, zone)
     beginning = day_of(first, zone) if first else min(running, default=None)
     return tuple(
-        _cell(day, by_day.get(day, []), job_id=running.get(day, ""), before=beginning is None or day < beginning)
+        _with_slots(
+            _cell(day, by_day.get(day, []), job_id=running.get(day, ""), before=beginning is None or day < beginning),
+            missed=missed[day],
+            skipped=skipped[day],
+        )
         for day in shown
     )
+
+
+def _by_day(slots: Iterable[Slot], state: SlotState, zone: ZoneInfo) -> Counter[date]:
+    return Counter(day_of(slot.at, zone) for slot in slots if slot.state is state)
+
+
+def _with_slots(cell: Cell, *, missed: int, skipped: int) -> Cell:
+    state = cell.state
+    if missed and state in (DayState.NOTHING, DayState.BEFORE):
+        state = DayState.MISSED
+    elif missed and state in (DayState.COMPLETE, DayState.TRASHED):
+        state = DayState.WARNING
+    return replace(cell, state=state, missed=missed, skipped=skipped)
 
 
 def worst(states: Iterable[DayState]) -> DayState:

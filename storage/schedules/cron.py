@@ -45,6 +45,15 @@ class Note(StrEnum):
     """The clocks were changed since the run before it."""
 
 
+NOTES: Mapping[Note, Message] = {
+    Note.MOVED: say("The clocks go forward over its time: it runs right afterwards."),
+    Note.ONCE: say("The clocks go back, and its time comes twice: it runs the first time only."),
+    Note.FIRST: say("The clocks go back, and this time comes twice: it runs both times, this is the first."),
+    Note.SECOND: say("The clocks went back: this is the second run at this time."),
+    Note.SHIFTED: say("The clocks were changed since the run before."),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A moment at which a schedule comes: in UTC, and as the clock of its zone shows it."""

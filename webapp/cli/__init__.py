@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from webapp.cli import accounts, backups, databases, jobs, restores, serve, tools
+from webapp.cli import accounts, audit, backups, databases, jobs, restores, retention, schedules, serve, tools, trash
 from webapp.cli.program import Program
 from webapp.cli.refusals import EXIT_CODES_IN_WORDS
 
@@ -25,7 +25,13 @@ def main() -> None:
 main.add_command(serve.serve)
 main.add_command(databases.databases)
 main.add_command(backups.backups)
+main.add_command(retention.retention)
+main.add_command(trash.trash)
 main.add_command(restores.restores)
+main.add_command(schedules.schedules)
 main.add_command(jobs.jobs)
 main.add_command(accounts.accounts)
+main.add_command(audit.audit)
 main.add_command(tools.tools)
+backups.backups.add_command(retention.pin)
+backups.backups.add_command(retention.unpin)

@@ -81,11 +81,14 @@ def show(name: str) -> str:
         known_logs=storage().backups.known_log_tables(profile),
         status=None,
         standing=protection(name, records, jobs, now=now),
-        cells=strip(records, jobs, today=day_of(now, zone), zone=zone),
+        cells=strip(records, jobs, storage().schedules.without_a_run(name), today=day_of(now, zone), zone=zone),
+        schedule=storage().schedules.of(name),
+        runs=storage().schedules.of(name).runs(now, count=3),
         latest=records[:LATEST],
         kept=len(good),
         kept_bytes=sum(record.bytes for record in good),
         trend=chart(trend(records)),
+        tonight=storage().retention.tonight(name),
     )
 
 

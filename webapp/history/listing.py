@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from storage.backups.gaps import Gap, longest_gap
 from storage.backups.record import BackupRecord, BackupState
 from storage.backups.strip import Cell, day_of, start_of, strip, worst
 from storage.opening import Storage
+from storage.schedules.slots import Slot, SlotState
 from webapp.board import takes_of, zone_of
 from webapp.history.query import Query
 
@@ -21,14 +23,31 @@ LEAST_GAP = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithoutRun:
+    """How many moments of a schedule brought no backup on one day."""
+
+    database: str
+    missed: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    day: date
+    records: tuple[BackupRecord, ...]
+    """Newest first."""
+    without_run: tuple[WithoutRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     query: Query
     databases: tuple[str, ...]
     """All that can be chosen: the registered ones, and those that only have backups left."""
     registered: frozenset[str]
     board: tuple[tuple[str, tuple[Cell, ...]], ...]
-    days: tuple[tuple[date, tuple[BackupRecord, ...]], ...]
-    """The records of this page, grouped by day, newest first."""
+    days: tuple[Day, ...]
+    """What is on this page, newest first."""
     counts: Mapping[BackupState, int]
     """Of all pages."""
     total: int
@@ -62,18 +81,22 @@ def read_history(storage: Storage, query: Query) -> History:
     by_database: dict[str, list[BackupRecord]] = {name: [] for name in databases}
     for record in everything:
         by_database[record.database].append(record)
+    slots = {name: storage.schedules.without_a_run(name, days=query.days) for name in on_board}
     cells = [
-        (name, strip(by_database[name], takes_of(active, name), today=today, zone=zone, days=query.days))
+        (name, strip(by_database[name], takes_of(active, name), slots[name], today=today, zone=zone, days=query.days))
         for name in on_board
     ]
+    listed = _listed(query, slots, found, page=page, pages=pages)
     gap = longest_gap((record for record in everything if record.database in on_board), since=begins, now=now)
     return History(
         query=query,
         databases=databases,
         registered=frozenset(registered),
         board=tuple((name, by_weeks(row) if query.days == 365 else row) for name, row in cells),
-        days=tuple(
-            (day, tuple(records)) for day, records in groupby(shown, key=lambda record: day_of(record.started_at, zone))
+        days=_days(
+            shown,
+            [(name, slot) for name, slot in listed if begins <= slot.at < ends],
+            zone=zone,
         ),
         counts=Counter(record.state for record in found),
         total=len(found),
@@ -82,6 +105,42 @@ def read_history(storage: Storage, query: Query) -> History:
         gap=gap if gap and gap.length >= LEAST_GAP else None,
         ever=bool(everything),
         today=today,
+    )
+
+
+def _listed(
+    query: Query, slots: Mapping[str, list[Slot]], found: list[BackupRecord], *, page: int, pages: int
+) -> Iterator[tuple[str, Slot]]:
+    """The slots without a run that stand between the records of this page; none where a result is asked for."""
+    if query.result:
+        return
+    newer = found[(page - 1) * PAGE_SIZE - 1].started_at if page > 1 else None
+    oldest = found[page * PAGE_SIZE - 1].started_at if page < pages else None
+    for name, those in slots.items():
+        for slot in those:
+            if (newer is None or slot.at < newer) and (oldest is None or slot.at >= oldest):
+                yield name, slot
+
+
+def _days(records: list[BackupRecord], slots: list[tuple[str, Slot]], *, zone: ZoneInfo) -> tuple[Day, ...]:
+    of_records = {
+        day: tuple(those) for day, those in groupby(records, key=lambda record: day_of(record.started_at, zone))
+    }
+    of_slots: dict[date, dict[str, list[SlotState]]] = {}
+    for name, slot in slots:
+        of_slots.setdefault(day_of(slot.at, zone), {}).setdefault(name, []).append(slot.state)
+    return tuple(
+        Day(
+            day=day,
+            records=of_records.get(day, ()),
+            without_run=tuple(
+                WithoutRun(
+                    database=name, missed=states.count(SlotState.MISSED), skipped=states.count(SlotState.SKIPPED)
+                )
+                for name, states in of_slots.get(day, {}).items()
+            ),
+        )
+        for day in sorted(of_records.keys() | of_slots.keys(), reverse=True)
     )
 
 
@@ -101,6 +160,8 @@ def by_weeks(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
                 seconds=sized.seconds if sized else None,
                 backup_id=next((cell.backup_id for cell in week), "") if sum(cell.total for cell in week) == 1 else "",
                 job_id=next((cell.job_id for cell in week if cell.job_id), ""),
+                missed=sum(cell.missed for cell in week),
+                skipped=sum(cell.skipped for cell in week),
             )
         )
     return tuple(reversed(weeks))
