@@ -20,6 +20,7 @@ from storage.applications import demo, maps
 from storage.audit import Audit
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
+from storage.backups.copying import Copying
 from storage.backups.exporting import Exporter
 from storage.backups.policies import Policies
 from storage.backups.prune import Pruner, named_by
@@ -35,6 +36,7 @@ from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.registry import Demos, Registry, from_environment
 from storage.databases.status import DatabaseStatuses
 from storage.databases.testing import Tester
+from storage.destinations.registry import Destinations
 from storage.errors import Conflict, LockHeld, StorageError, Unavailable, say
 from storage.jobs.ends import record_end
 from storage.jobs.model import Job, JobKind
@@ -120,6 +122,15 @@ class Storage:
         self.backups = self._backups(folder)
         self.exporter = self._exporter(folder)
         self.uploads = self._uploads()
+        self.destinations = Destinations(metadata / "destinations", box=self.box, clock=clock, locks=self.locks)
+        self.copying = Copying(
+            catalog=self.backups.catalog,
+            destinations=self.destinations,
+            runner=self.runner,
+            staging=self.staging,
+            installations=self.programs,
+            clock=clock,
+        )
         self.trash = self._trash()
         self.retention = self._retention(metadata)
         self.restores = self._restores(metadata / "restores")
@@ -292,7 +303,8 @@ class Storage:
         for profile in self.databases.all():
             if profile.source is Source.EMBEDDED and self.embedded_trouble is not None:
                 continue
-            if self.backups.catalog.find(database=profile.name, states={BackupState.COMPLETE}):
+            complete = self.backups.catalog.find(database=profile.name, states={BackupState.COMPLETE})
+            if any(record.ours for record in complete):
                 continue
             if self.jobs.active(profile.name, JobKind.TAKE):
                 continue

@@ -63,16 +63,21 @@ class Catalog:
             raise NotFound(say("There is no backup %(id)s.", id=backup_id[:80])) from None
 
     def newest_good(self, database: str, *, besides: str = "") -> BackupRecord | None:
-        """The newest backup of a database that may be restored, looking at its file first."""
+        """The newest backup that was taken of a database and may be restored, looking at its file first."""
         for record in self.find(database=database, states={BackupState.COMPLETE}):
-            if record.backup_id != besides and self.check_file(record).good and self._trouble(record) is None:
+            if (
+                record.ours
+                and record.backup_id != besides
+                and self.check_file(record).good
+                and self._trouble(record) is None
+            ):
                 return record
         return None
 
     def before(self, record: BackupRecord) -> BackupRecord | None:
         """The whole backup of the same database that was taken before this one."""
         earlier = self.find(database=record.database, states={BackupState.COMPLETE})
-        return next((other for other in earlier if other.started_at < record.started_at), None)
+        return next((other for other in earlier if other.ours and other.started_at < record.started_at), None)
 
     def archive_path(self, record: BackupRecord) -> Path:
         """Where the archive is, or was. Raises NotFound when there never was one."""
@@ -170,7 +175,7 @@ class Catalog:
         checked, found = [], False
         for record in newest_first:
             record = record if found else self.check_file(record)
-            found = found or record.good
+            found = found or (record.good and record.ours)
             checked.append(record)
         return checked
 

@@ -29,7 +29,7 @@ def longest_gap(records: Iterable[BackupRecord], *, since: datetime, now: dateti
     backup. The time before a database's first good backup is none: nothing is known of it."""
     good: dict[str, list[datetime]] = defaultdict(list)
     for record in records:
-        if record.good:
+        if record.good and record.ours:
             good[record.database].append(record.started_at)
     gaps = [
         Gap(database=database, begins=begins, ends=ends, still_open=ends is now)

@@ -55,8 +55,11 @@ class DatabaseProtection:
 def protection(
     database: str, records: Iterable[BackupRecord], jobs: Iterable[Job] = (), *, now: datetime
 ) -> DatabaseProtection:
-    """Judge one database by all its records, in any order, and the jobs that wait or run."""
-    newest_first = sorted(records, key=lambda record: record.started_at, reverse=True)
+    """Judge one database by all its records, in any order, and the jobs that wait or run. What somebody uploaded says
+    nothing of how the database stands today."""
+    newest_first = sorted(
+        (record for record in records if record.ours), key=lambda record: record.started_at, reverse=True
+    )
     running = next(
         (job for job in jobs if job.kind is JobKind.TAKE and job.database == database and not job.ended), None
     )

@@ -150,7 +150,7 @@ class Taker:
             installations=self.installations(),
             settings=self.settings,
             archives=self.catalog.archives,
-            last_size=next((other.bytes for other in last if other.no_logs == record.no_logs), None),
+            last_size=next((other.bytes for other in last if other.ours and other.no_logs == record.no_logs), None),
             folder=folder,
             application=application,
         )

@@ -22,7 +22,7 @@ def trend(records: Iterable[BackupRecord], *, since: datetime | None = None) -> 
     Only backups of the newest one's sort: those without logs are much smaller, and a line through both would jump.
     """
     good = sorted(
-        (record for record in records if record.good and (since is None or record.started_at >= since)),
+        (record for record in records if record.good and record.ours and (since is None or record.started_at >= since)),
         key=lambda record: record.started_at,
     )
     if not good:

@@ -183,7 +183,9 @@ def _last_time(job: Job) -> BackupRecord | None:
         (
             record
             for record in good
-            if record.started_at < job.requested_at and record.no_logs == bool(job.parameters.get("no_logs"))
+            if record.ours
+            and record.started_at < job.requested_at
+            and record.no_logs == bool(job.parameters.get("no_logs"))
         ),
         None,
     )

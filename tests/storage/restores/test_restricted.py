@@ -178,7 +178,8 @@ def test_what_the_server_runs_by_itself_later_has_no_special_rights_either(haven
 
 def test_a_database_that_it_made_a_template_is_dropped_all_the_same(haven: Haven) -> None:
     haven.run(VIEW_FOR_SPITE)
-    statement = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$; COMMIT; SELECT 1/0;"
+    template = "EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database())"
+    statement = f"DO $$ BEGIN {template}; END $$; COMMIT; SELECT 1/0;"
     backup = bring(haven, with_statement(dumped(haven), statement))
     before = haven.databases()
     assert haven.restore(backup).state is JobState.FAILED
