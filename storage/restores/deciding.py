@@ -12,7 +12,7 @@ from storage.errors import Message, StorageError, say, say_count
 from storage.postgres.archive import Archive
 from storage.postgres.programs import Installation, for_restore
 from storage.postgres.quoting import quoted
-from storage.restores import names
+from storage.restores import names, sessions
 from storage.restores.facts import ServerFacts, plain_locale
 from storage.restores.plan import Check, Light, RestorePlan, TableChange
 from storage.restores.request import Mode, RestoreRequest
@@ -384,46 +384,8 @@ class _Deciding:
 
     def _sessions(self) -> None:
         target, name = self.facts.target, self.request.target
-        if self.request.mode is Mode.NEW or target is None:
-            return
-        if target.prepared:
-            self._bad(
-                "prepared",
-                say_count("%(count)s prepared transaction of %(name)s is open; it cannot be renamed meanwhile.",
-                          "%(count)s prepared transactions of %(name)s are open; it cannot be renamed meanwhile.",
-                          count=target.prepared, name=name),
-                say("End them with COMMIT PREPARED or ROLLBACK PREPARED; pg_prepared_xacts lists them."),
-            )  # fmt: skip
-        if target.slots:
-            self._note(
-                "slots",
-                Light.WARNING,
-                say("The replication slots %(names)s stay with the database that is kept.",
-                    names=", ".join(target.slots)),
-            )  # fmt: skip
-        count = sum(group.count for group in target.sessions)
-        held = sorted({group.user for group in target.sessions if not group.may_end})
-        if held:
-            self._bad(
-                "sessions",
-                say("%(role)s may not end the sessions of %(names)s.", role=self.facts.role, names=", ".join(held)),
-                say("End them there; only a superuser can end a superuser's. For the others, as a superuser: "
-                    "GRANT pg_signal_backend TO %(role)s;", role=quoted(self.facts.role)),
-            )  # fmt: skip
-        elif count:
-            self._note(
-                "sessions",
-                Light.WARNING,
-                say_count(
-                    "%(count)s session uses %(name)s now. It is ended at the swap.",
-                    "%(count)s sessions use %(name)s now. They are ended at the swap.",
-                    count=count,
-                    name=name,
-                ),
-                say("New connections wait for under a second while the names are swapped."),
-            )
-        else:
-            self._good("sessions", say("Nobody is connected to %(name)s.", name=name))
+        if self.request.mode is Mode.REPLACE and target is not None:
+            self.checks.extend(sessions.check(target, name=name, role=self.facts.role))
 
     def _settings(self) -> None:
         target, role = self.facts.target, self.facts.role

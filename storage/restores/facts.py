@@ -155,6 +155,12 @@ def databases(connection: Connection, *, watch: Watch) -> tuple[str, ...]:
     return _ask(connection, _databases, avoid="", watch=watch)
 
 
+def oids(connection: Connection, *, watch: Watch) -> dict[int, str]:
+    """The databases of the server by their oid, which they keep under every name."""
+    query = "SELECT oid::bigint, datname::text FROM pg_catalog.pg_database"
+    return _ask(connection, lambda session: dict(session.execute(query).fetchall()), avoid="", watch=watch)
+
+
 def read(
     connection: Connection,
     *,

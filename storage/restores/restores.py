@@ -11,11 +11,12 @@ from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
-from storage.errors import NOTHING_CHANGED, Invalid, InvalidRecord, LockHeld, NotFound, StorageError, say
+from storage.errors import NOTHING_CHANGED, Conflict, Invalid, InvalidRecord, LockHeld, NotFound, StorageError, say
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, JobState
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import INTERRUPTED, JobStore
+from storage.jobs.turns import lock_name
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
 from storage.postgres.programs import Installation
@@ -23,6 +24,7 @@ from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import RestoreRequest
 from storage.restores.run import NOT_KNOWN, Restorer
+from storage.restores.undo import UndoPlan
 from storage.settings import Settings
 from storage.staging import Staging
 
@@ -109,6 +111,38 @@ class Restores:
             background=background,
         )
 
+    def plan_undo(self, restore_id: str) -> UndoPlan:
+        """The way back from a restore; nothing is changed."""
+        return self._restorer.plan_undo(self.get(restore_id))
+
+    def undo(self, restore_id: str, *, by: str, drop: bool = False, background: bool = True) -> tuple[Job, bool]:
+        """Ask for a restore to be undone: the names swapped back, or the snapshot restored where the kept database is
+        gone. With `drop` the restored database is not kept. Raises Conflict when there is no way back."""
+        plan = self.plan_undo(restore_id)
+        plan.refuse_if_blocked()
+        request = plan.request.with_(drop=drop and plan.swaps)
+        return self.start(request, by=by, confirmed=request.target, background=background)
+
+    def kept(self, *, server: str | None = None) -> list[RestoreRecord]:
+        """Restores whose database of before is kept, as far as pghaven knows, newest first."""
+        return [record for record in self.all() if record.keeps and server in (None, record.server)]
+
+    def drop_kept(self, restore_id: str, *, confirmed: str, by: str) -> RestoreRecord:
+        """Drop the database that a restore kept. `confirmed` is its name as somebody typed it.
+
+        Raises Invalid without it, LockHeld while a job works on the database, Conflict when there is nothing to drop.
+        """
+        record = self.get(restore_id)
+        if not record.keeps:
+            raise Conflict(say("This restore keeps no database any more."))
+        if confirmed != record.kept_as:
+            raise Invalid(
+                say("The name of the database that is dropped was not typed: %(name)s.", name=record.kept_as),
+                advice=say("Type it exactly as it is written."),
+            )
+        with self._locks.hold(lock_name(record.server), holder=f"{by} drops {record.kept_as}"):
+            return self._restorer.drop_kept(self.get(restore_id))
+
     def reconcile(self) -> list[RestoreRecord]:
         """Put in order what crashed or unreachable restores left; returns the records as they are now.
 
@@ -144,6 +178,7 @@ class Restores:
             if record.state is RestoreState.SWAPPING:
                 self._tell_job(job, record, state=state, error={**error, "effect": NOT_KNOWN.to_json()})
             return None
+        self._restorer.mark_undone(settled)
         if settled.state is not RestoreState.COMPLETED and not record.state.ended:
             error = {**error, "effect": NOTHING_CHANGED.to_json()}
             settled = settled.with_(state=state, ended_at=self._clock(), error=error)

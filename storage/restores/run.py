@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Denied, JobCancelled, Message, StorageError, say, say_count
+from storage.errors import Conflict, Denied, JobCancelled, Message, NotFound, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.model import Progress
@@ -33,7 +34,7 @@ from storage.postgres.connection import Connection, describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import beside, carry, facts, names, restricted, snapshot, swap
+from storage.restores import beside, carry, facts, names, restricted, snapshot, swap, undo
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
@@ -43,6 +44,7 @@ from storage.restores.progress import RestoreProgress
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode, RestoreRequest
 from storage.restores.snapshot import SnapshotFacts
+from storage.restores.undo import UndoPlan
 from storage.settings import Settings
 from storage.staging import Staging
 
@@ -70,6 +72,22 @@ class Restorer:
     def __call__(self, context: JobContext) -> None:
         request = RestoreRequest.from_json(context.job.parameters["request"])
         replaces = request.mode is Mode.REPLACE
+        if request.mode is Mode.UNDO:
+            context.plan(
+                (
+                    ("turn", say("Wait for a turn")),
+                    ("look", say("Look at the server")),
+                    ("swap", say("Swap the names back")),
+                    *([("drop", say("Drop the database that was restored"))] if request.drop else []),
+                )
+            )
+        else:
+            self._plan_steps(context, replaces=replaces)
+        context.step("turn")
+        with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
+            _Run(self, context, folder).restore(request)
+
+    def _plan_steps(self, context: JobContext, *, replaces: bool) -> None:
         context.plan(
             (
                 ("turn", say("Wait for a turn")),
@@ -81,9 +99,6 @@ class Restorer:
                 ("swap", say("Swap the names") if replaces else say("Give it its name")),
             )
         )
-        context.step("turn")
-        with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
-            _Run(self, context, folder).restore(request)
 
     def plan(
         self,
@@ -133,6 +148,52 @@ class Restorer:
             settings=self.settings,
             installations=self.installations(),
         )
+
+    def plan_undo(self, record: RestoreRecord, *, watch: Callable[[], None] | None = None) -> UndoPlan:
+        """The way back from a restore; nothing is changed."""
+        watchdog = Watchdog(min(facts.LOOK_SECONDS, self.settings.stall_seconds))
+        watch = watch or partial(watchdog.look, "asking the server")
+        connection = self.profile_of(record.server).connection
+        found = facts.read(connection, target=record.target, counted="", counting_seconds=0, watch=watch)
+        try:
+            snapshot_taken = self.catalog.check_file(self.catalog.get(record.snapshot_id))
+        except NotFound:
+            snapshot_taken = None
+        return undo.decide(
+            record,
+            facts=found,
+            databases=facts.oids(connection, watch=watch),
+            snapshot=snapshot_taken,
+            now=self.clock(),
+        )
+
+    def drop_kept(self, record: RestoreRecord) -> RestoreRecord:
+        """Drop the database that a restore kept, with every session in it; returns the record as it was saved.
+
+        Raises Conflict when it is another one by now, or was renamed.
+        """
+        connection = self.profile_of(record.server).connection
+        try:
+            with facts.maintenance(connection, avoid=record.kept_as, application="pghaven drop") as session:
+                present = swap.databases_of(session)
+                if record.target_oid in present:
+                    if present[record.target_oid] != record.kept_as:
+                        raise Conflict(
+                            say("%(kept)s has another name by now: %(name)s.",
+                                kept=record.kept_as, name=present[record.target_oid]),
+                            advice=say("Somebody uses it for something else. Drop it by hand if it is to go."),
+                        )  # fmt: skip
+                    session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(record.kept_as)))
+        except psycopg.Error as error:
+            raise describe(error, doing=say("%(kept)s could not be dropped.", kept=record.kept_as)) from error
+        record = record.with_(kept_dropped_at=self.clock())
+        self.records.save(record)
+        return record
+
+    def mark_undone(self, record: RestoreRecord) -> None:
+        """Let the restore that `record` undid know of it; does no harm a second time."""
+        if record.undoes and record.state is RestoreState.COMPLETED:
+            self.records.save(self.records.get(record.undoes).with_(undone_by=record.restore_id))
 
     def settle(self, record: RestoreRecord) -> RestoreRecord:
         """Bring the server in order after a restore that did not reach its end; the record, COMPLETED when the swap
@@ -204,6 +265,8 @@ class _Run:
         self._restorer.records.save(self.record)
 
     def _carry_out(self, request: RestoreRequest) -> None:
+        if request.mode is Mode.UNDO:
+            return self._swap_back(request)
         context = self._context
         context.step("verify")
         backup, path, archive = self._verified(request)
@@ -294,6 +357,41 @@ class _Run:
                 self._name(session)
         except psycopg.Error as error:
             raise describe(error, doing=say("The names could not be swapped.")) from error
+
+    def _swap_back(self, request: RestoreRequest) -> None:
+        """Give the database that a restore kept its name back, and keep the restored one, or drop it."""
+        context, restorer = self._context, self._restorer
+        context.step("look")
+        undone = restorer.records.get(request.undoes)
+        watchdog = Watchdog(self._settings.stall_seconds)
+
+        def watch() -> None:
+            context.checkpoint()
+            watchdog.look("asking the server")
+
+        plan = restorer.plan_undo(undone, watch=watch)
+        plan.refuse_if_blocked()
+        if not plan.swaps:
+            raise Conflict(say("%(kept)s is gone.", kept=undone.kept_as), advice=say("Ask for undoing it again."))
+        self._save(beside=undone.kept_as, beside_oid=undone.target_oid, target_oid=undone.beside_oid)
+        context.step("swap")
+        connection = restorer.profile_of(self.record.server).connection
+        try:
+            with facts.maintenance(connection, avoid=self.record.target, application=self._application) as session:
+                self._name(session)
+        except psycopg.Error as error:
+            raise describe(error, doing=say("The names could not be swapped.")) from error
+        if request.drop:
+            context.step("drop")
+            self._drop_undone()
+
+    def _drop_undone(self) -> None:
+        try:
+            self.record = self._restorer.drop_kept(self.record)
+        except StorageError as error:
+            self._context.log(f"{self.record.kept_as} could not be dropped and is kept: {error.cause}")
+        else:
+            self._context.log(f"{self.record.kept_as} was dropped")
 
     def _verified(self, request: RestoreRequest) -> tuple[BackupRecord, Path, Archive]:
         """The archive, once its bytes are known to be the ones that were written. No server is asked before."""
@@ -440,7 +538,7 @@ class _Run:
     def _name(self, session: Session) -> None:
         restorer = self._restorer
         watchdog = Watchdog(self._settings.stall_seconds)
-        replaces = self.record.mode is Mode.REPLACE
+        replaces = self.record.mode is not Mode.NEW
 
         def watch() -> None:
             # Once the target is closed a request to stop is not looked at: it takes less time than undoing it.
@@ -468,6 +566,7 @@ class _Run:
         # In this order: as long as it is not written that the names were swapped, `_undo` has to look.
         self._restorer.records.save(done)
         self.record = done
+        self._restorer.mark_undone(done)
 
     def _remember(self, record: RestoreRecord) -> None:
         self.record = record

@@ -19,6 +19,7 @@ from storage.postgres.connection import Connection, connect
 from storage.postgres.snapshot import Session
 from storage.restores import carry, names
 from storage.restores.record import RestoreRecord, RestoreState
+from storage.restores.request import Mode
 
 PATIENCE = 5.0
 """Seconds for the sessions to end; their transactions are rolled back meanwhile."""
@@ -49,16 +50,18 @@ def replace(
     """
     old, new = record.target_oid, record.beside_oid
     assert old is not None and new is not None
-    databases = _databases(session)
+    databases = databases_of(session)
     if databases.get(old) != record.target:
         raise Conflict(
             say("%(name)s was renamed or dropped meanwhile.", name=record.target),
             advice=say("Make a new plan."),
         )
-    carry.apply(session, carry.read(session, old), record.beside)
+    undoes = record.mode is Mode.UNDO
+    if not undoes:  # what was kept has its own
+        carry.apply(session, carry.read(session, old), record.beside)
     allowed = session.execute("SELECT datallowconn FROM pg_catalog.pg_database WHERE oid = %s", (old,))
     record = record.with_(
-        kept_as=names.kept(record.target, now, taken=frozenset(databases.values())),
+        kept_as=(names.undone if undoes else names.kept)(record.target, now, taken=frozenset(databases.values())),
         target_allowed=bool((allowed.fetchone() or (True,))[0]),
     )
     session.execute("SELECT set_config('lock_timeout', %s, false)", (str(_LOCK_MS),))
@@ -128,7 +131,7 @@ def give_name(session: Session, record: RestoreRecord, *, save: Save) -> Restore
     crashpoint("swap:journal")
     end_sessions(session, [new])
     crashpoint("swap:emptied")
-    if record.target in _databases(session).values():
+    if record.target in databases_of(session).values():
         raise Conflict(
             say("Somebody made a database %(name)s meanwhile.", name=record.target),
             advice=say("Choose another name."),
@@ -146,7 +149,7 @@ def settle(session: Session, record: RestoreRecord, *, server: Connection) -> Re
     """
     # What a dead process asked for last may still be under way, and a CREATE DATABASE that commits later would stay.
     _end_workers(session, record)
-    databases = _databases(session)
+    databases = databases_of(session)
     swapping = record.state is RestoreState.SWAPPING
     if swapping and record.beside_oid is not None and databases.get(record.beside_oid) == record.target:
         for oid in (record.beside_oid, record.target_oid):
@@ -159,6 +162,8 @@ def settle(session: Session, record: RestoreRecord, *, server: Connection) -> Re
             name = record.target
         if name == record.target:
             allow(session, name, record.target_allowed)
+    if record.mode is Mode.UNDO:  # beside the target is what was kept, and stays
+        return record.with_(beside="", kept_as="")
     left = next((oid for oid, name in databases.items() if name == record.beside), None)
     if record.beside and left is not None and record.beside_oid in (None, left):
         _drop(session, left, server.to(record.beside))
@@ -221,7 +226,8 @@ def rename(session: Session, name: str, to: str) -> None:
     session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to)))
 
 
-def _databases(session: Session) -> dict[int, str]:
+def databases_of(session: Session) -> dict[int, str]:
+    """Every database of the server, by its oid."""
     return dict(session.execute("SELECT oid::bigint, datname::text FROM pg_catalog.pg_database").fetchall())
 
 
