@@ -43,7 +43,7 @@ def change(name: str) -> Response | tuple[str, int]:
     if form.errors:
         return _page(name, form), 422
     policy = storage().retention.policies.change(name, form.changes, by=current_name())
-    audited("retention_changed", name, **form.changes)
+    audited("retention_changed", name, policy=dict(form.changes))
     if wants_json():
         return answer(policy.to_json())
     flash(_("What is kept of %(name)s is changed. This is what the next run will do.", name=name))
