@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from storage.errors import Invalid, Message, say, say_count
+from storage.errors import Invalid, Message, say
 
 DEFAULT = "0 2 * * *"
 ALIASES: Mapping[str, str] = {
@@ -126,18 +126,13 @@ def in_words(expression: str) -> Message | None:
     if month != "*":
         return None
     if _EVERY.fullmatch(minute) and (hour, day, weekday) == ("*", "*", "*"):
-        return say_count("Every minute", "Every %(count)s minutes", count=int(minute[2:]))
+        return say("Every %(count)s minutes", count=int(minute[2:]))
     if not minute.isdigit():
         return None
     if (day, weekday) == ("*", "*") and hour == "*":
         return say("Every hour, at minute %(minute)s", minute=int(minute))
     if _EVERY.fullmatch(hour) and (day, weekday) == ("*", "*"):
-        return say_count(
-            "Every hour, at minute %(minute)s",
-            "Every %(count)s hours, at minute %(minute)s",
-            count=int(hour[2:]),
-            minute=int(minute),
-        )
+        return say("Every %(count)s hours, at minute %(minute)s", count=int(hour[2:]), minute=int(minute))
     if not hour.isdigit():
         return None
     return _of_a_day(f"{int(hour):02}:{int(minute):02}", day, weekday)
@@ -148,7 +143,7 @@ def explained(expression: str) -> str:
     return CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)).explain()
 
 
-_EVERY = re.compile(r"\*/[1-9]\d?")
+_EVERY = re.compile(r"\*/([2-9]|[1-5]\d)", re.ASCII)
 
 WEEKDAYS: tuple[Message, ...] = (
     say("Sunday"),
