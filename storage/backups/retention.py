@@ -36,7 +36,7 @@ class Kept:
     """What it takes up on the disk."""
 
     @property
-    def ours(self) -> bool:
+    def regular(self) -> bool:
         """One of the database's own row of backups, and neither a by-product nor brought by somebody."""
         return self.kind in (BackupKind.MANUAL, BackupKind.SCHEDULED)
 
@@ -144,14 +144,14 @@ def _guard(newest_first: Sequence[Kept], policy: Policy, now: datetime, guards: 
     for backup in newest_first:
         if backup.pinned:
             guards.add(backup, say("Pinned."))
-    newest = _first(good, lambda backup: backup.ours) or _first(good)
+    newest = _first(good, lambda backup: backup.regular) or _first(good)
     guards.add(newest, say("The newest good backup."))
-    whole = _first(good, lambda backup: backup.ours and not backup.no_logs)
+    whole = _first(good, lambda backup: backup.regular and not backup.no_logs)
     if whole is not newest:
         guards.add(whole, say("The newest good one with the rows of its log tables."))
     guards.add(_first(good, lambda backup: backup.proven), say("The newest that is proven to restore."))
     # A snapshot, or what somebody brought, makes up the number only where the database has too few of its own.
-    own_first = sorted(good, key=lambda backup: not backup.ours)
+    own_first = sorted(good, key=lambda backup: not backup.regular)
     always = say_count("The one that always stays.", "One of the %(count)s that always stay.", count=policy.minimum)
     for backup in own_first[: policy.minimum]:
         guards.add(backup, always)
@@ -172,8 +172,8 @@ def _rule(newest_first: Sequence[Kept], policy: Policy, now: datetime, zone: Zon
         elif now - backup.at < timedelta(days=policy.days):
             rules.add(backup, say_count("Taken within the last day.", "Taken within the last %(count)s days.",
                                         count=policy.days))  # fmt: skip
-    ours = [backup for backup in newest_first if backup.good and backup.ours]
-    for backup in ours[: policy.keep_last]:
+    regular = [backup for backup in newest_first if backup.good and backup.regular]
+    for backup in regular[: policy.keep_last]:
         rules.add(backup, say_count("The last one.", "One of the last %(count)s.", count=policy.keep_last))
     for count, period, reason in (
         (policy.daily, _day, say("The one that is kept of its day.")),
@@ -181,7 +181,7 @@ def _rule(newest_first: Sequence[Kept], policy: Policy, now: datetime, zone: Zon
         (policy.monthly, _month, say("The one that is kept of its month.")),
         (policy.yearly, _year, say("The one that is kept of its year.")),
     ):
-        for backup in _one_of_each(ours, count, period, zone):
+        for backup in _one_of_each(regular, count, period, zone):
             rules.add(backup, reason)
 
 

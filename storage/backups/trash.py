@@ -60,8 +60,10 @@ class Trash:
             record = self.catalog.get(backup_id)
             if record.pinned:
                 raise Conflict(say("This backup is pinned."), advice=say("Unpin it first."))
-            last = self.catalog.check_file(record).good and not self.catalog.newest_good(
-                record.database, besides=backup_id
+            last = (
+                record.ours
+                and self.catalog.check_file(record).good
+                and self.catalog.newest_good(record.database, besides=backup_id) is None
             )
             if last and self._registered(record.database):
                 raise Conflict(
