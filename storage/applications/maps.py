@@ -18,7 +18,7 @@ from storage.errors import Invalid, say
 
 _Value = TypeVar("_Value")
 
-_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables"})
+_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore"})
 _LOG_KEYS = frozenset({"table", "time_column", "soft_delete_column"})
 
 
@@ -39,6 +39,8 @@ class ApplicationMap:
     title: str
     recognise: tuple[str, ...]
     log_tables: tuple[LogTable, ...] = ()
+    after_restore: tuple[str, ...] = ()
+    """A program and its arguments, run on a restored database before it gets its name; () for none."""
 
 
 def load_maps(extra_folder: Path | None = None) -> tuple[ApplicationMap, ...]:
@@ -108,11 +110,15 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
     tables = _read(file, data, "recognise", list)
     if not tables or not all(isinstance(table, str) and table for table in tables):
         raise _wrong(file, "recognise")
+    after = _read(file, data, "after_restore", list, default=[])
+    if not all(isinstance(word, str) for word in after) or (after and not after[0]):
+        raise _wrong(file, "after_restore")
     return ApplicationMap(
         name=_read(file, data, "name", str),
         title=_read(file, data, "title", str),
         recognise=tuple(tables),
         log_tables=tuple(_read_log(file, log) for log in _read(file, data, "log_tables", list, default=[])),
+        after_restore=tuple(after),
     )
 
 

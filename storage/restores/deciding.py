@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,10 +12,11 @@ from storage.errors import Message, StorageError, say, say_count
 from storage.postgres.archive import Archive
 from storage.postgres.programs import Installation, for_restore
 from storage.postgres.quoting import quoted
-from storage.restores import names, sessions
+from storage.restores import names, selection, sessions
 from storage.restores.facts import ServerFacts, plain_locale
 from storage.restores.plan import Check, Light, RestorePlan, TableChange
-from storage.restores.request import Mode, RestoreRequest
+from storage.restores.request import Mode, Part, RestoreRequest
+from storage.restores.selection import Selection
 from storage.restores.snapshot import SnapshotFacts
 from storage.restores.snapshot import check as snapshot_check
 
@@ -33,10 +34,22 @@ def decide(
     installations: Sequence[Installation],
     now: datetime,
     snapshot: SnapshotFacts | None = None,
+    logs: Collection[str] = (),
+    after: Sequence[str] = (),
 ) -> RestorePlan:
     """The plan of a request whose target is filled in (`with_target`). `archive` may be the refusal to read it."""
     deciding = _Deciding(request, backup, archive, facts, tuple(installations))
     plan = deciding.plan(profile, now)
+    if isinstance(archive, Archive):
+        chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
+        noted_parts = _parts(request, chosen, after)
+        plan = replace(
+            plan,
+            without=chosen.without,
+            after=tuple(after),
+            tables=_changes(chosen.expected, facts),
+            checks=(*plan.checks, *noted_parts),
+        )
     if snapshot is not None:
         noted = snapshot_check(snapshot, target=plan.target)
         plan = replace(plan, checks=(*plan.checks, noted), snapshot_needed=snapshot.needed)
@@ -53,6 +66,31 @@ def with_target(
     if request.mode is Mode.NEW:
         target = names.proposed(backup.source.database or dbname, backup.started_at, taken=databases)
     return request.with_(target=target)
+
+
+def _parts(request: RestoreRequest, chosen: Selection, after: Sequence[str]) -> list[Check]:
+    """What the plan says of a part that is left out, and of what is run afterwards."""
+    checks = []
+    if request.part is Part.SCHEMA:
+        checks.append(Check("part", Light.WARNING, say("The schema alone is restored: every table will be empty.")))
+    elif chosen.without:
+        names_of = ", ".join(name.removeprefix("public.") for name in chosen.without)
+        checks.append(
+            Check("part", Light.WARNING, say("Log tables come without their rows: %(names)s.", names=names_of))
+        )
+    elif request.no_logs:
+        checks.append(Check("part", Light.GOOD, say("No log tables are known in this backup: all of it is restored.")))
+    if after:
+        checks.append(
+            Check(
+                "after",
+                Light.GOOD,
+                say("Before it gets its name, the application's command is run on it: %(command)s",
+                    command=" ".join(after)),
+                say("When that fails, nothing is changed."),
+            )
+        )  # fmt: skip
+    return checks
 
 
 class _Deciding:

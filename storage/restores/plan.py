@@ -107,6 +107,10 @@ class RestorePlan:
     rows_known: bool
     """Whether the database could be counted at all."""
     checks: tuple[Check, ...]
+    without: tuple[str, ...] = ()
+    """Tables that come without the rows that the backup has of them."""
+    after: tuple[str, ...] = ()
+    """The command that the application runs on it before it gets its name."""
     snapshot_needed: int | None = None
     """Bytes for the snapshot that is taken first; None where none is."""
 
@@ -163,6 +167,8 @@ class RestorePlan:
             "restricted": self.restricted,
             "space_needed": self.space_needed,
             "space_free": self.space_free,
+            "without_rows": list(self.without),
+            "after_restore": list(self.after),
             "snapshot_needed": self.snapshot_needed,
             "server_version": self.server_version,
             "sessions": [group.to_json() for group in self.sessions],

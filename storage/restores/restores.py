@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from storage.applications.maps import ApplicationMap
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
 from storage.clock import Clock
@@ -45,6 +46,8 @@ class Restores:
         clock: Clock,
         installations: Callable[[], Sequence[Installation]],
         profile_of: Callable[[str], DatabaseProfile],
+        logs_among: Callable[[DatabaseProfile, Collection[str]], Collection[str]],
+        application_of: Callable[[Collection[str]], ApplicationMap | None],
         take_snapshot: Callable[[JobContext, DatabaseProfile], BackupRecord],
         on_damaged: Callable[[Path, InvalidRecord], None] = lambda path, error: None,
     ) -> None:
@@ -67,6 +70,8 @@ class Restores:
             clock=clock,
             installations=installations,
             profile_of=profile_of,
+            logs_among=logs_among,
+            application_of=application_of,
             take_snapshot=take_snapshot,
         )
         runner.register(JobKind.RESTORE, self._restorer)

@@ -6,7 +6,7 @@ Whatever ends it before the swap, the target is as it was, and what was half mad
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from storage.applications.maps import ApplicationMap
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
 from storage.clock import Clock
@@ -34,7 +35,7 @@ from storage.postgres.connection import Connection, describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import beside, carry, facts, names, restricted, snapshot, swap, undo
+from storage.restores import after, beside, carry, facts, names, restricted, selection, snapshot, swap, undo
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
@@ -66,6 +67,10 @@ class Restorer:
     clock: Clock
     installations: Callable[[], Sequence[Installation]]
     profile_of: Callable[[str], DatabaseProfile]
+    logs_among: Callable[[DatabaseProfile, Collection[str]], Collection[str]]
+    """Which of a database's tables (schema.table) are logs."""
+    application_of: Callable[[Collection[str]], ApplicationMap | None]
+    """The application whose tables these are."""
     take_snapshot: Callable[[JobContext, DatabaseProfile], BackupRecord]
     """A backup of a database, taken as a part of the job."""
 
@@ -82,12 +87,13 @@ class Restorer:
                 )
             )
         else:
-            self._plan_steps(context, replaces=replaces)
+            command = self.after_restore(self.catalog.get(request.backup_id))
+            self._plan_steps(context, replaces=replaces, after=bool(command))
         context.step("turn")
         with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
             _Run(self, context, folder).restore(request)
 
-    def _plan_steps(self, context: JobContext, *, replaces: bool) -> None:
+    def _plan_steps(self, context: JobContext, *, replaces: bool, after: bool) -> None:
         context.plan(
             (
                 ("turn", say("Wait for a turn")),
@@ -96,6 +102,7 @@ class Restorer:
                 *([("snapshot", say("Take a snapshot of the present data"))] if replaces else []),
                 ("load", say("Restore beside it") if replaces else say("Restore")),
                 ("compare", say("Compare every table with the backup")),
+                *([("after", say("Run the application's command"))] if after else []),
                 ("swap", say("Swap the names") if replaces else say("Give it its name")),
             )
         )
@@ -135,8 +142,16 @@ class Restorer:
             facts=found,
             installations=self.installations(),
             now=self.clock(),
+            logs=self.logs_among(profile, backup.tables.keys()),
+            after=self.after_restore(backup),
             snapshot=self._look_for_snapshot(request, profile) if request.target in found.databases else None,
         )
+
+    def after_restore(self, backup: BackupRecord) -> tuple[str, ...]:
+        """The command of the backup's application. An archive of a stranger gets none: its triggers and functions would
+        work with the rights of whoever runs it."""
+        application = self.application_of(backup.tables.keys()) if backup.ours else None
+        return application.after_restore if application else ()
 
     def _look_for_snapshot(self, request: RestoreRequest, profile: DatabaseProfile) -> SnapshotFacts | None:
         if request.mode not in (Mode.REPLACE, Mode.TABLES):
@@ -274,6 +289,7 @@ class _Run:
         context.step("look")
         plan = self._plan(request)
         assert plan.installation is not None
+        chosen = self._chosen
         if request.mode is Mode.REPLACE:
             self._take_snapshot(plan)
         self._save(
@@ -301,13 +317,14 @@ class _Run:
                 installation=plan.installation,
                 path=path,
                 archive=archive,
-                backup=backup,
+                backup=chosen.expected,
                 folder=self._folder,
                 jobs=self._settings.restore_jobs,
                 no_owner=plan.no_owner,
                 no_privileges=plan.no_privileges,
                 stall_seconds=self._settings.stall_seconds,
                 application=self._application,
+                left_out=chosen.left_out,
             ),
             progress,
         )
@@ -329,7 +346,7 @@ class _Run:
 
         comparison = compare(
             beside_it,
-            backup,
+            chosen.expected,
             jobs=self._settings.restore_jobs,
             application=self._application,
             stall_seconds=self._settings.stall_seconds,
@@ -350,6 +367,9 @@ class _Run:
             context.log("the schema's fingerprint is not the one of the backup; versions of extensions may differ")
         crashpoint("restore:compared")
         context.report(progress.value("compare"))
+        if plan.after:
+            context.step("after")
+            after.run(plan.after, beside_it, folder=self._folder, context=context)
         context.step("swap")
         try:
             with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
@@ -399,7 +419,12 @@ class _Run:
         backup = restorer.catalog.get(request.backup_id)
         path = restorer.catalog.good_archive(backup)
         archive = read_archive(path)
-        progress = self._progress = RestoreProgress(backup, archive.entries, snapshot=request.mode is Mode.REPLACE)
+        profile = restorer.profile_of(self.record.server)
+        logs = restorer.logs_among(profile, backup.tables.keys())
+        chosen = self._chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
+        progress = self._progress = RestoreProgress(
+            chosen.expected, chosen.entries, snapshot=request.mode is Mode.REPLACE
+        )
 
         def watch() -> None:
             context.checkpoint()

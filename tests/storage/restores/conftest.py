@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from storage.applications import maps
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
@@ -86,6 +87,8 @@ class Haven:
             clock=utc_now,
             installations=programs,
             profile_of=self.profile_of,
+            logs_among=lambda profile, tables: [table for table in tables if table.endswith("_log")],
+            application_of=lambda tables: maps.recognise(maps.load_maps(folder / "applications"), tables),
             take_snapshot=self.backups.snapshot,
         )
 
