@@ -39,6 +39,7 @@ CAPABILITIES = (
     "schedules",
     "restores",
     "jobs",
+    "alerts",
     "accounts",
     "audit",
     "system",

@@ -35,6 +35,7 @@ PLACES = (
     Place("trash", "retention.trash", say("Trash")),
 )
 INSTANCE = (
+    Place("alerts", "alerts.index", say("Alerts"), "manage alerts"),
     Place("accounts", "accounts.index", say("Accounts"), "manage accounts"),
     Place("audit", "audit.index", say("Audit log"), "see the audit log"),
     Place("system", "system.show", say("System"), "see the system"),

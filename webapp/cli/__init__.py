@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from webapp.cli import accounts, audit, backups, databases, jobs, restores, retention, schedules, serve, tools, trash
+from webapp.cli import accounts, alerts, audit, backups, databases, jobs, restores, retention, schedules, serve, tools, trash
 from webapp.cli.program import Program
 from webapp.cli.refusals import EXIT_CODES_IN_WORDS
 
@@ -31,6 +31,7 @@ main.add_command(restores.restores)
 main.add_command(schedules.schedules)
 main.add_command(jobs.jobs)
 main.add_command(accounts.accounts)
+main.add_command(alerts.alerts)
 main.add_command(audit.audit)
 main.add_command(tools.tools)
 backups.backups.add_command(retention.pin)
