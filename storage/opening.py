@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,7 @@ LOOK_AT_ARCHIVES_SECONDS = 60
 SETTLE_SECONDS = 60
 SWEEP_SECONDS = 3600
 PROVE_SECONDS = 60
+LOOK_AT_COPIES_SECONDS = 10
 LOOK_AT_EMBEDDED_SECONDS = 5
 LOOK_AT_ALERTS_SECONDS = 60
 CATALOGUES = Path(__file__).parent.parent / "webapp" / "translations"
@@ -425,6 +426,8 @@ class Storage:
             clock=self.clock,
             installations=self.programs,
             profile_of=self.profile,
+            logs_among=log_tables.Among(maps.load_maps(self.settings.data_folder / "applications")),
+            application_of=partial(maps.recognise, maps.load_maps(self.settings.data_folder / "applications")),
             take_snapshot=self.backups.snapshot,
         )
 
@@ -546,6 +549,8 @@ class Storage:
         ticker.every(PROVE_SECONDS, "a look at what is to be read again", self.rereading.look)
         ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
         ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
+        ticker.every(LOOK_AT_COPIES_SECONDS, "a look at the copies", self.copying.look)
+        ticker.every(SWEEP_SECONDS, "old copies", self.copying.expire)
         ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         return ticker
