@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, make_response, render_template, 
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from storage.accounts.accounts import TooManyTries
+from storage.backups.upload import TooLarge
 from storage.errors import (
     Conflict,
     Damaged,
@@ -22,6 +23,7 @@ from storage.errors import (
     say,
 )
 from webapp.answers import answer, refusal_json
+from webapp.bodies import ArrivedIncomplete
 from webapp.current import wants_fragment, wants_json
 from webapp.permissions import SignInNeeded
 
@@ -29,6 +31,8 @@ STATUS: dict[type[BaseException], int] = {
     NotFound: 404,
     Conflict: 409,
     Invalid: 422,
+    ArrivedIncomplete: 400,
+    TooLarge: 413,
     TooManyTries: 429,
     SignInNeeded: 401,
     Denied: 403,
@@ -43,6 +47,7 @@ TITLES: dict[int, Message] = {
     404: say("There is no such page"),
     405: say("This page cannot do that"),
     409: say("This cannot be done now"),
+    400: say("This could not be read"),
     413: say("This is too large"),
     422: say("This cannot be used"),
     429: say("Too many tries"),

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 from storage.errors import Conflict, Unavailable, say
 from storage.opening import Storage, open_storage
 from storage.settings import Settings
-from webapp import create_app
-from webapp.cli import answers, loglines
+from webapp import bodies, create_app
+from webapp.cli import answers, channel, loglines
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 CONNECTIONS_A_THREAD = 20
 IDLE_SECONDS = 120
-MOST_REQUEST_BYTES = 64 << 20
 OUTGOING_BYTES = 4 << 20
 """What may wait for a slow reader in memory; a download beyond it waits on disk, not in our memory."""
 
@@ -78,14 +78,13 @@ def _run(storage: Storage, *, as_json: bool) -> None:
 def listen(application: Flask, settings: Settings) -> Server:
     """A server that has its port. Raises Conflict or Unavailable when it cannot have it."""
     try:
-        return create_server(
+        server = create_server(
             application,
             host=settings.host,
             port=settings.port,
             threads=settings.threads,
             connection_limit=settings.threads * CONNECTIONS_A_THREAD,
             channel_timeout=IDLE_SECONDS,
-            max_request_body_size=MOST_REQUEST_BYTES,
             outbuf_overflow=OUTGOING_BYTES,
             recv_bytes=1 << 16,
             asyncore_use_poll=True,
@@ -93,6 +92,10 @@ def listen(application: Flask, settings: Settings) -> Server:
             # The application reads X-Forwarded-*, as far as BEHIND_PROXIES trusts it.
             clear_untrusted_proxy_headers=False,
         )
+        channel.install(
+            server, most_bytes=partial(bodies.most_bytes, application), folder=settings.data_folder / "staging"
+        )
+        return server
     except OSError as error:
         raise _cannot_listen(settings, error) from error
     except ValueError as error:  # waitress's word for an address that no name server knows
