@@ -24,6 +24,7 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "backups list": ((), "", 0),
     "backups show": ((ID,), "", 3),
     "backups verify": ((ID,), "", 3),
+    "backups prove": ((ID,), "", 3),
     "backups download": ((ID,), "", 3),
     "backups pin": ((ID,), "", 3),
     "backups unpin": ((ID,), "", 3),
