@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from storage.alerts.facts import DatabaseLook, JobEnd, Look, Standing, Taken, Trouble
 from storage.alerts.model import Alert, Event, Limits
 from storage.clock import to_text
-from storage.errors import Message, say, say_count
+from storage.errors import Message, say
 
 AGAIN_AFTER = timedelta(hours=24)
 FEWEST_ROWS = 100
@@ -86,12 +86,9 @@ def _failed(end: JobEnd, key: str, standing: Standing) -> Decided:
 def _failed_title(end: JobEnd, count: int) -> Message:
     match end.kind:
         case "take":
-            return say_count(
-                "%(database)s: the backup failed",
-                "%(database)s: the last %(count)s backups failed",
-                count=count,
-                database=end.database,
-            )
+            if count == 1:
+                return say("%(database)s: the backup failed", database=end.database)
+            return say("%(database)s: the last %(count)s backups failed", database=end.database, count=count)
         case "restore":
             return say("%(target)s: the restore failed", target=end.target or end.database)
         case "verify":
