@@ -6,7 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.backups.record import BackupRecord, BackupState, SourceFacts, TableFacts, Verification
+from storage.backups.record import BackupRecord, BackupState, SourceFacts, TableFacts, Trashed, Verification
 from storage.errors import StorageError, Unreachable, say
 from storage.identifiers import compact_time
 from storage.jobs.model import Job, JobKind, JobState, Progress, Step
@@ -77,6 +77,15 @@ def a_backup(
         }
     if state is BackupState.FAILED:
         facts["error"] = a_refusal().to_json()
+    if state is BackupState.TRASHED:
+        facts["archive"] = f"trash/{database}/{name}"
+        facts["trashed"] = Trashed(
+            at=at,
+            until=at + timedelta(days=7),
+            was=BackupState.COMPLETE,
+            archive=f"archives/{database}/{name}",
+            by="ana",
+        )
     return BackupRecord(**(facts | changes))
 
 

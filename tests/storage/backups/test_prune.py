@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from storage.audit.log import backwards
 from storage.backups.record import BackupKind, BackupRecord, BackupState
 from storage.clock import utc_now
 from storage.errors import Invalid, InvalidRecord
@@ -54,8 +53,7 @@ def prunes(storage: Storage) -> list[Job]:
 
 
 def events(storage: Storage, *actions: str) -> list[tuple[str, str]]:
-    found = [event for file in storage.audit.files() for event in backwards(file)]
-    return sorted((event.action, event.subject) for event in found if event.action in actions)
+    return sorted((event.action, event.subject) for event in storage.audit.newest_first() if event.action in actions)
 
 
 def by_hand(storage: Storage, only: list[str] | None = None) -> Job:
