@@ -1,21 +1,26 @@
-"""`pghaven backups`: take, list, show, verify, and a copy of an archive for elsewhere."""
+"""`pghaven backups`: take, list, show, verify, prove, and a copy of an archive for elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from storage.backups.record import BackupRecord
-from storage.errors import Conflict, Damaged, StorageError, Unavailable, say
+from storage.backups.proof import Outcome
+from storage.backups.record import BackupRecord, Brought
+from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, Unavailable, say
+from storage.identifiers import checked_name
 from storage.opening import Storage
+from storage.proofs import certificate
 from webapp.cli import answers, foreground, refusals
 from webapp.cli.audited import audited
 from webapp.cli.program import opened
@@ -75,7 +80,7 @@ def list_(name: str | None, limit: int | None, as_json: bool) -> None:
             answers.size(record.bytes) if record.bytes else "–",
             f"{record.rows:,}" if record.tables else "–",
             answers.seconds(record.seconds),
-            "no logs" if record.no_logs else "",
+            "uploaded" if not record.ours else "no logs" if record.no_logs else "",
         )
         for record in found
     ]
@@ -97,7 +102,10 @@ def show(backup_id: str, as_json: bool) -> None:
         ("Backup", record.backup_id),
         ("Database", f"{record.database} ({record.source.database}, PostgreSQL {record.source.server_version})"),
         ("State", record.state.value),
-        ("Taken", f"{answers.moment(record.started_at)} by {record.taken_by}, in {answers.seconds(record.seconds)}"),
+        (
+            "Taken" if record.ours else "Uploaded",
+            f"{answers.moment(record.started_at)} by {record.taken_by}, in {answers.seconds(record.seconds)}",
+        ),
         ("Archive", facts["archive"] or "–"),
         ("Size", f"{answers.size(record.bytes)} ({record.bytes} bytes)"),
         ("SHA-256", record.sha256 or "–"),
@@ -107,6 +115,8 @@ def show(backup_id: str, as_json: bool) -> None:
     )
     for heading, value in lines:
         answers.line(f"{heading:<10}{value}")
+    if record.brought:
+        _print_brought(record.brought)
     if record.error:
         answers.line(refusals.in_words(dict(record.error)))
     if record.tables:
@@ -144,6 +154,37 @@ def verify(backup_id: str, as_json: bool) -> int:
 
 @backups.command()
 @click.argument("backup_id", metavar="ID")
+@answers.with_json
+def prove(backup_id: str, as_json: bool) -> int:
+    """Restore a backup into a throw-away database and compare every table with what was counted when it was taken.
+
+    Neither the archive nor the database that it is of is touched. With --json, the answer is the certificate.
+    """
+    with opened() as storage:
+        job, ours = storage.proofs.prove(backup_id, by=answers.who(), background=False)
+        audited(storage, "backup_prove_requested", backup_id, database=job.database, job=job.job_id)
+        job = foreground.carry_out(storage, job, ours=ours)
+        if code := foreground.answer_for(job, as_json=as_json):
+            return code
+        record = storage.backups.catalog.get(backup_id)
+        assert record.proof is not None
+        if as_json:
+            answers.document(certificate.signed(record, record.proof))
+            return refusals.DONE
+        answers.line(
+            f"{backup_id} is proven{'' if record.proof.outcome is Outcome.WHOLE else ' in part'}: "
+            f"{record.proof.tables} tables, {record.proof.rows} rows, in {record.proof.seconds:.1f} s "
+            f"on PostgreSQL {record.proof.server_version} with {record.proof.program}."
+        )
+        for message in record.proof.missing:
+            answers.line(f"Not proven: {message}")
+        for table in record.proof.without:
+            answers.line(f"Not compared: {table}")
+    return refusals.DONE
+
+
+@backups.command()
+@click.argument("backup_id", metavar="ID")
 @click.option("-o", "--output", default="", metavar="FILE", help="Where to; - is standard output.")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @answers.with_json
@@ -170,6 +211,57 @@ def download(backup_id: str, output: str, force: bool, as_json: bool) -> None:
             {"id": record.backup_id, "file": str(target), "bytes": record.bytes, "sha256": record.sha256}
         )
     return answers.line(f"{target} ({answers.size(record.bytes)}), SHA-256 {record.sha256}")
+
+
+@backups.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--database", required=True, metavar="NAME", help="Of which database it is; it need not be registered.")
+@answers.with_json
+def upload(file: Path, database: str, as_json: bool) -> int:
+    """Take in an archive that pghaven did not make: FILE, in pg_dump's custom format; - is standard input.
+
+    It is copied, read in full and kept as a backup of NAME. Nothing of it is run before it is restored.
+    """
+    checked_name(database)
+    with opened(may_make=True) as storage, _open(file) as source:
+        size = os.fstat(source.fileno()).st_size if stat.S_ISREG(os.fstat(source.fileno()).st_mode) else None
+        with storage.uploads.receive(expected=size, limited=False) as incoming:
+            while chunk := source.read(_CHUNK):
+                incoming.write(chunk)
+            record = storage.uploads.publish(incoming, database=database, name=file.name, by=answers.who())
+        audited(storage, "backup_uploaded", record.backup_id, database=database, bytes=record.bytes,
+                sha256=record.sha256)  # fmt: skip
+        if as_json:
+            answers.document(_facts(storage, record))
+            return refusals.DONE
+    answers.line(f"{record.backup_id}: read in full and kept as a backup of {database}, {answers.size(record.bytes)}.")
+    answers.line("pghaven did not make it: it has no manifest, and does not count as protecting the database.")
+    return refusals.DONE
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[IO[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with file.open("rb", buffering=0) as source:
+            yield source
+    except FileNotFoundError:
+        raise NotFound(say("There is no file %(path)s.", path=str(file))) from None
+    except PermissionError as error:
+        raise Denied(say("%(path)s cannot be read: %(reason)s", path=str(file), reason=error.strerror or "")) from error
+
+
+def _print_brought(brought: Brought) -> None:
+    dumped = (
+        f"{brought.dumped_at:%Y-%m-%d %H:%M:%S}, as the file says" if brought.dumped_at else "the file does not say"
+    )
+    answers.line(f"{'Dumped':<10}{dumped}")
+    answers.line(f"{'File':<10}{brought.name}")
+    answers.line("Not made by pghaven; no manifest. Tables with rows, not counted:")
+    for name in brought.tables:
+        answers.line(f"  {name}")
 
 
 def _taken(storage: Storage, record: BackupRecord, *, as_json: bool) -> int:

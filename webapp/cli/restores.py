@@ -12,7 +12,7 @@ from storage.errors import Denied, say
 from storage.opening import Storage
 from storage.restores.plan import Light, RestorePlan, TableChange
 from storage.restores.record import RestoreRecord
-from storage.restores.request import Mode, RestoreRequest
+from storage.restores.request import Mode, Part, RestoreRequest
 from webapp.cli import answers, foreground, refusals
 from webapp.cli.audited import audited
 from webapp.cli.program import opened
@@ -25,21 +25,26 @@ def restores() -> None:
 
 def _with_target(command: Any) -> Any:
     command = click.option("--replace", is_flag=True, help="In place of the present database, which is kept.")(command)
-    command = click.option("--into", metavar="NEWNAME", help="Into a new database of this name, on the same server.")(
+    command = click.option("--into", metavar="NEWNAME", help="Into a new database of this name.")(command)
+    command = click.option("--on", metavar="DATABASE", default="", help="On the server of another database here.")(
         command
     )
+    command = click.option("--no-logs", is_flag=True, help="Without the rows of log tables.")(command)
+    command = click.option("--schema-only", is_flag=True, help="Without any rows.")(command)
     return click.argument("backup_id", metavar="ID")(command)
 
 
 @restores.command()
 @_with_target
 @answers.with_json
-def plan(backup_id: str, into: str | None, replace: bool, as_json: bool) -> int:
+def plan(
+    backup_id: str, into: str | None, replace: bool, on: str, no_logs: bool, schema_only: bool, as_json: bool
+) -> int:
     """Say what restoring the backup ID would do, and what stands against it. Nothing is changed.
 
     Fails when something does, as the restore itself would.
     """
-    request = _request(backup_id, into=into, replace=replace)
+    request = _request(backup_id, into=into, replace=replace, on=on, no_logs=no_logs, schema_only=schema_only)
     with opened() as storage:
         planned = storage.restores.plan(request)
     if as_json:
@@ -53,13 +58,22 @@ def plan(backup_id: str, into: str | None, replace: bool, as_json: bool) -> int:
 @_with_target
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name to be typed.")
 @answers.with_json
-def run(backup_id: str, into: str | None, replace: bool, yes: bool, as_json: bool) -> int:
+def run(
+    backup_id: str,
+    into: str | None,
+    replace: bool,
+    on: str,
+    no_logs: bool,
+    schema_only: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
     """Restore the backup ID, compare every table with what was counted when it was taken, then give it its name.
 
-    With --replace, the present database stays as NAME_before_TIME. Until the names are swapped, Ctrl-C and every
+    With --replace, a snapshot of the present database is taken first, and it stays as NAME_before_TIME. Until the names are swapped, Ctrl-C and every
     failure leave it as it was.
     """
-    request = _request(backup_id, into=into, replace=replace)
+    request = _request(backup_id, into=into, replace=replace, on=on, no_logs=no_logs, schema_only=schema_only)
     with opened() as storage:
         storage.settle()  # a killed command may have left its database beside the one that is meant
         confirmed = _confirmed(storage, request, yes=yes) if replace else ""
@@ -75,6 +89,68 @@ def run(backup_id: str, into: str | None, replace: bool, yes: bool, as_json: boo
     else:
         _print_restored(record)
     return refusals.DONE
+
+
+@restores.command()
+@click.argument("restore_id", metavar="ID")
+@click.option("--drop", is_flag=True, help="Do not keep the database that was restored.")
+@answers.with_json
+def undo(restore_id: str, drop: bool, as_json: bool) -> int:
+    """Undo the restore ID: the database that it kept gets its name back.
+
+    What was restored is kept as NAME_undone_TIME. Where the kept database is gone, the snapshot that was taken before
+    the restore is restored in its place.
+    """
+    with opened() as storage:
+        storage.settle()
+        job, ours = storage.restores.undo(restore_id, by=answers.who(), drop=drop, background=False)
+        audited(storage, "restore_undo_requested", storage.restores.get(restore_id).target, restore=restore_id,
+                drop=drop, job=job.job_id)  # fmt: skip
+        job = foreground.carry_out(storage, job, ours=ours)
+        if code := foreground.answer_for(job, as_json=as_json):
+            return code
+        record = storage.restores.get(job.result["restore_id"])
+    if as_json:
+        answers.document(_facts(record))
+        return refusals.DONE
+    answers.line(f"{record.target} is as it was before the restore {restore_id}.")
+    if record.keeps:
+        answers.line(f"The database that was restored is kept as {record.kept_as}.")
+    return refusals.DONE
+
+
+@restores.command()
+@answers.with_json
+def kept(as_json: bool) -> None:
+    """List the databases that restores have kept from before. They take room on their servers."""
+    with opened() as storage:
+        storage.settle()
+        found = storage.restores.kept()
+    if as_json:
+        return answers.document([_facts(record) for record in found])
+    if not found:
+        return answers.line("No database is kept from before a restore.")
+    rows = [
+        (record.restore_id, record.kept_as, record.server, record.target, answers.moment(record.started_at))
+        for record in found
+    ]
+    return answers.table(("RESTORE", "KEPT AS", "ON THE SERVER OF", "WAS", "SINCE"), rows)
+
+
+@restores.command()
+@click.argument("restore_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask for the database's name to be typed.")
+@answers.with_json
+def drop(restore_id: str, yes: bool, as_json: bool) -> None:
+    """Drop the database that the restore ID kept from before, with everything in it."""
+    with opened() as storage:
+        name = storage.restores.get(restore_id).kept_as
+        confirmed = name if yes else _typed(name)
+        record = storage.restores.drop_kept(restore_id, confirmed=confirmed, by=answers.who())
+        audited(storage, "restore_kept_dropped", name, restore=restore_id)
+    if as_json:
+        return answers.document(_facts(record))
+    return answers.line(f"Dropped {name}.")
 
 
 @restores.command("list")
@@ -93,7 +169,7 @@ def list_(as_json: bool) -> None:
             record.restore_id,
             record.backup_id,
             record.target,
-            "in its place" if record.mode is Mode.REPLACE else "new",
+            _HOW[record.mode],
             record.state.value,
             answers.moment(record.started_at),
             record.kept_as,
@@ -103,18 +179,38 @@ def list_(as_json: bool) -> None:
     return answers.table(("ID", "BACKUP", "DATABASE", "HOW", "STATE", "STARTED", "THE OLD ONE"), rows)
 
 
-def _request(backup_id: str, *, into: str | None, replace: bool) -> RestoreRequest:
+def _typed(name: str) -> str:
+    if not sys.stdin.isatty():
+        raise Denied(
+            say("Dropping a database has to be confirmed, and there is no terminal to ask."),
+            advice=say("Add --yes to drop %(database)s.", database=name),
+        )
+    return str(click.prompt(f"Type {name} to drop it", err=True))
+
+
+def _request(
+    backup_id: str, *, into: str | None, replace: bool, on: str, no_logs: bool, schema_only: bool
+) -> RestoreRequest:
     if replace and into is not None:
         raise click.UsageError("--into and --replace exclude each other.")
     if not replace and into is None:
         raise click.UsageError("Say where to: --into NEWNAME, or --replace.")
-    return RestoreRequest(backup_id=backup_id, mode=Mode.REPLACE if replace else Mode.NEW, target=into or "")
+    if no_logs and schema_only:
+        raise click.UsageError("--no-logs and --schema-only exclude each other.")
+    return RestoreRequest(
+        backup_id=backup_id,
+        mode=Mode.REPLACE if replace else Mode.NEW,
+        target=into or "",
+        on=on,
+        part=Part.SCHEMA if schema_only else Part.ALL,
+        no_logs=no_logs,
+    )
 
 
 def _confirmed(storage: Storage, request: RestoreRequest, *, yes: bool) -> str:
     """The name that a replacement has to be confirmed with: typed, unless --yes stands for it."""
     backup = storage.backups.catalog.get(request.backup_id)
-    name = storage.databases.get(backup.database).connection.dbname
+    name = storage.databases.get(request.on or backup.database).connection.dbname
     if yes:
         return name
     if not sys.stdin.isatty():
@@ -133,17 +229,27 @@ def _facts(record: RestoreRecord) -> dict[str, Any]:
 
 
 def _print_restored(record: RestoreRecord) -> None:
+    how = "all as in" if record.manifest else "counted only, because there is no manifest to compare with, from"
     answers.line(
-        f"Data restored: {record.target}, {record.tables_compared} tables, {record.rows_compared:,} rows, all as in "
+        f"Data restored: {record.target}, {record.tables_compared} tables, {record.rows_compared:,} rows, {how} "
         f"{record.backup_id}, in {answers.seconds(record.seconds)}."
     )
+    if record.loader:
+        answers.line(
+            f"Everything belongs to the role {record.loader}, which cannot log in: functions came with the archive, "
+            "and the server runs some of them as the owner."
+        )
     if record.kept_as:
         answers.line(f"The database as it was before is kept as {record.kept_as}.")
 
 
 def _print_plan(planned: RestorePlan, say_line: Callable[[str], None]) -> None:
     at = answers.moment(planned.backup.started_at)
-    if planned.mode is Mode.REPLACE:
+    if not planned.backup.ours:
+        say_line(f"{planned.target} on {planned.address} would become what the uploaded archive holds.")
+        if planned.kept_as:
+            say_line(f"The present one would be kept as {planned.kept_as}.")
+    elif planned.mode is Mode.REPLACE:
         say_line(f"{planned.target} on {planned.address} would become as it was on {at}.")
         say_line(f"The present one would be kept as {planned.kept_as}.")
     else:
@@ -164,6 +270,7 @@ def _print_plan(planned: RestorePlan, say_line: Callable[[str], None]) -> None:
     say_line("It cannot be done now; nothing was changed." if planned.blocked else "Nothing was changed.")
 
 
+_HOW = {Mode.NEW: "new", Mode.REPLACE: "in its place", Mode.TABLES: "rows", Mode.UNDO: "undone"}
 _SIGNS = {Light.GOOD: "good", Light.WARNING: "look at", Light.BAD: "stops"}
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from storage.postgres.connection import Connection, connect
+from tests.archives import dump
+from tests.servers import Server
 from tests.webapp.cli.conftest import Ended, Terminal, url_of, wait_until
 
 pytestmark = pytest.mark.postgres
@@ -46,6 +48,37 @@ def test_without_logs_the_log_tables_have_no_rows_and_without_digests_nothing_ha
     assert (tables["public.visits"]["rows"], tables["public.orders"]["rows"]) == (0, 200)
     tables = take(with_shop, "--no-digests")["tables"]
     assert {table["digest"] for table in tables.values()} == {None}
+
+
+def test_an_archive_from_elsewhere_is_taken_in_and_comes_back(
+    with_shop: Terminal, shop: Connection, tmp_path: Path, server: Server
+) -> None:
+    file = tmp_path / "theirs.dump"
+    file.write_bytes(dump(server, shop))
+    facts = with_shop("backups", "upload", str(file), "--database", "elsewhere", "--json").good().json
+    assert (facts["kind"], facts["database"], facts["brought"]["name"]) == ("uploaded", "elsewhere", "theirs.dump")
+    assert Path(facts["archive"]).read_bytes() == file.read_bytes()
+    again = with_shop("backups", "upload", str(file), "--database", "elsewhere", "--json")
+    assert (again.code, facts["id"] in again.json["error"]["cause"]) == (4, True)
+    listed = with_shop("backups", "list", "elsewhere").good().out
+    assert "uploaded" in listed
+    shown = with_shop("backups", "show", facts["id"]).good().out
+    assert "Not made by pghaven; no manifest." in shown
+    assert "public.orders" in shown
+    backup_id = with_shop("backups", "upload", str(file), "--database", "shop", "--json").good().json["id"]
+    restored = with_shop("restores", "run", backup_id, "--into", f"{shop.dbname}_again").good().out
+    server.drop_database(f"{shop.dbname}_again")
+    assert "3 tables, 300 rows, counted only, because there is no manifest to compare with" in restored
+    assert "all as in" not in restored
+
+
+def test_what_is_no_archive_is_refused_at_the_terminal_by_its_name(with_shop: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "dump.sql"
+    file.write_text("-- PostgreSQL database dump\n")
+    ended = with_shop("backups", "upload", str(file), "--database", "shop")
+    assert ended.code == 5
+    assert "Nothing was kept of the upload. dump.sql is not an archive of pg_dump: it is plain SQL." in ended.err
+    assert left_in(with_shop.folder) == []
 
 
 def test_the_list_is_newest_first_and_knows_the_same_as_show(with_shop: Terminal) -> None:

@@ -26,6 +26,7 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "backups verify": ((ID,), "", 3),
     "backups prove": ((ID,), "", 3),
     "backups download": ((ID,), "", 3),
+    "backups upload": (("no-such-file.dump", "--database", "shop"), "", 3),
     "backups pin": ((ID,), "", 3),
     "backups unpin": ((ID,), "", 3),
     "retention preview": (("shop",), "", 3),
