@@ -53,7 +53,7 @@ class Lookout:
             database=job.database,
             state=job.state.value,
             at=job.ended_at or self._clock(),
-            target=str(job.result.get("target") or job.parameters.get("target") or ""),
+            target=str(job.result.get("target") or job.parameters.get("request", {}).get("target") or ""),
             error=job.error,
             newest_good_at=good.started_at if good else None,
             taken=taken,

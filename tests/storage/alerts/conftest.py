@@ -50,7 +50,9 @@ class Mailbox:
         return "250 taken"
 
     def open(self) -> None:
-        def authenticate(server: SmtpServer, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        def authenticate(
+            server: SmtpServer, session: Session, envelope: Envelope, mechanism: str, data: Any
+        ) -> AuthResult:
             good = isinstance(data, LoginPassword) and data.password.decode() == self._password
             return AuthResult(success=good, handled=False)
 

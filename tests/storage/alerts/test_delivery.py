@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -120,7 +121,7 @@ def test_it_is_tried_again_with_growing_pauses_for_about_a_day_and_then_given_up
             clock.forward(seconds=(delivery.next_at - clock()).total_seconds())
     assert delivery.state is DeliveryState.FAILED
     assert delivery.attempts == len(BACK_OFF) + 1
-    pauses = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert pauses == sorted(pauses)
     assert timedelta(hours=20) < moments[-1] - moments[0] < timedelta(hours=30)
 

@@ -54,7 +54,10 @@ def test_a_target_is_added_bound_to_everything_and_its_secrets_never_come_out_ag
     for path in ("/alerts", *(f"/alerts/targets/{target.target_id}" for target in book.targets)):
         page = admin.get(path).text
         assert "CANARY" not in page
-    assert "alert_channel_added" in (storage.settings.data_folder / "metadata" / "audit").rglob("*.jsonl").__next__().read_text()
+    assert (
+        "alert_channel_added"
+        in (storage.settings.data_folder / "metadata" / "audit").rglob("*.jsonl").__next__().read_text()
+    )
 
 
 def test_what_cannot_be_used_is_said_and_nothing_is_added(admin: Browser, storage: Storage) -> None:
@@ -126,7 +129,9 @@ def settings(settings: Settings) -> Settings:
     """As a former hub's environment has them, and with a mail server of pghaven's own."""
     return replace(
         settings,
-        circuit_breaker_webhook=Secret("https://open.feishu.cn/open-apis/bot/v2/hook/abcdef12-3456-7890-abcd-ef1234567890"),
+        circuit_breaker_webhook=Secret(
+            "https://open.feishu.cn/open-apis/bot/v2/hook/abcdef12-3456-7890-abcd-ef1234567890"
+        ),
         cost_alert_webhook=Secret("https://alerts.example/in?key=CANARY"),
     )
 
