@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,30 @@ def test_stopped_it_lets_go_of_the_lock(ticker: Ticker, locks: FileLocks) -> Non
     assert locks.is_held("scheduler")
     ticker.stop()
     assert not locks.is_held("scheduler")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_is_started_again(ticker: Ticker) -> None:
+    died, ticked_again = threading.Event(), threading.Event()
+
+    def look() -> None:
+        if died.is_set():
+            ticked_again.set()
+            return
+        died.set()
+        raise SystemExit("what no loop catches")
+
+    ticker.every(1, "dying once", look)
+    ticker.start()
+    assert ticked_again.wait(20)
+    assert ticker.restarts == 1
+
+
+def test_a_clock_that_is_set_back_does_not_hold_it_up(ticker: Ticker) -> None:
+    done = threading.Event()
+    ticker.every(1, "working", done.set)
+    for job in ticker._scheduler.jobs:
+        assert job.next_run is not None
+        job.next_run += timedelta(days=365)  # what the local clock says after it was set back by a year
+    ticker.start()
+    assert done.wait(20)
