@@ -70,8 +70,8 @@ def run(
 ) -> int:
     """Restore the backup ID, compare every table with what was counted when it was taken, then give it its name.
 
-    With --replace, a snapshot of the present database is taken first, and it stays as NAME_before_TIME. Until the names are swapped, Ctrl-C and every
-    failure leave it as it was.
+    With --replace, a snapshot of the present database is taken first, and it stays as NAME_before_TIME. Until the names
+    are swapped, Ctrl-C and every failure leave it as it was.
     """
     request = _request(backup_id, into=into, replace=replace, on=on, no_logs=no_logs, schema_only=schema_only)
     with opened() as storage:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storage.errors import Invalid, Message, say
-from storage.restores.request import Mode, RestoreRequest
+from storage.restores.request import Mode, Part, RestoreRequest
+
+WHAT = ("all", "no_logs", "schema")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Asked:
     typed: str = ""
     """What was typed to confirm."""
     all_tables: bool = False
+    what: str = "all"
+    """all, no_logs or schema."""
 
     @property
     def refusal(self) -> Message | None:
@@ -41,17 +45,33 @@ def read(values: Mapping[str, str]) -> Asked:
             say("“%(mode)s” is not a way to restore.", mode=values.get("mode", "")[:40]),
             advice=say("Choose a new database, or replacing the present one."),
         ) from None
+    if mode not in (Mode.NEW, Mode.REPLACE):
+        raise Invalid(
+            say("“%(mode)s” is not a way to restore.", mode=mode.value),
+            advice=say("Choose a new database, or replacing the present one."),
+        )
+    what = values.get("what") or "all"
+    if what not in WHAT:
+        raise Invalid(say("“%(what)s” is not a part of a backup.", what=what[:40]))
+    chosen = RestoreRequest(
+        backup_id=backup_id,
+        mode=mode,
+        on=values.get("on", "").strip(),
+        part=Part.SCHEMA if what == "schema" else Part.ALL,
+        no_logs=what == "no_logs",
+    )
     name = values.get("into", "").strip() if mode is Mode.NEW else ""
     refused = None
     try:
-        request = RestoreRequest(backup_id=backup_id, mode=mode, target=name)
+        request = chosen.with_(target=name)
     except Invalid as error:
-        request, refused = RestoreRequest(backup_id=backup_id, mode=mode), error
+        request, refused = chosen, error
     return Asked(
         request=request,
         typed_name=name,
         refused_name=refused,
         plan=values.get("plan", ""),
         typed=values.get("typed", "").strip(),
+        what=what,
         all_tables=values.get("tables") == "all",
     )

@@ -14,7 +14,9 @@ from werkzeug.wrappers import Response
 
 from storage.backups.record import BackupRecord
 from storage.restores.plan import RestorePlan
+from storage.restores.record import RestoreRecord
 from storage.restores.request import Mode
+from storage.restores.undo import can_be_undone
 from webapp.answers import see
 from webapp.audited import audited
 from webapp.current import current_name, storage, wants_fragment
@@ -45,6 +47,7 @@ def index() -> str:
         "restores/index.html",
         restores=storage().restores.all(),
         choices=_choices(records),
+        kept=storage().restores.kept(),
         taken={record.backup_id: record.started_at for record in records},
     )
 
@@ -70,7 +73,7 @@ def confirm() -> str | tuple[str, int]:
     decided = storage().restores.plan(asked.request)
     if asked.refused_name or decided.blocked or asked.plan not in ("", decided.digest):
         return _plan_page(asked, decided, changed=asked.plan not in ("", decided.digest))
-    return _confirm_page(decided)
+    return _confirm_page(asked, decided)
 
 
 @bp.post("/restores")
@@ -87,7 +90,7 @@ def start() -> Response | tuple[str, int]:
     if decided.blocked or asked.plan != decided.digest:
         return _plan_page(asked, decided, changed=asked.plan != decided.digest), 409
     if decided.mode is Mode.REPLACE and asked.typed != decided.target:
-        return _confirm_page(decided, typed=asked.typed, wrong=True), 422
+        return _confirm_page(asked, decided, typed=asked.typed, wrong=True), 422
     job, _ = storage().restores.start(decided.request, by=current_name(), confirmed=asked.typed)
     audited("restore_requested", decided.target, backup=record.backup_id, mode=decided.mode.value, job=job.job_id)
     return see(url_for("jobs.show", job_id=job.job_id))
@@ -101,7 +104,55 @@ def show(restore_id: str) -> str:
         (found for found in storage().backups.catalog.find(database=restore.database)
          if found.backup_id == restore.backup_id), None
     )  # fmt: skip
-    return render_template("restores/show.html", restore=restore, backup=backup)
+    return render_template("restores/show.html", restore=restore, backup=backup, undoable=can_be_undone(restore))
+
+
+@bp.get("/restores/of/<name>")
+@requires("see backups")
+def of_database(name: str) -> str:
+    """What the restores of a database keep on its server: a fragment of its page."""
+    return render_template("restores/_of_database.html", kept=storage().restores.kept(server=name))
+
+
+@bp.get("/restores/<restore_id>/undo")
+@requires("restore")
+def confirm_undo(restore_id: str) -> str:
+    return render_template("restores/undo.html", plan=storage().restores.plan_undo(restore_id))
+
+
+@bp.post("/restores/<restore_id>/undo")
+@requires("restore")
+def undo(restore_id: str) -> Response:
+    drop = request.form.get("drop") == "yes"
+    job, _ = storage().restores.undo(restore_id, by=current_name(), drop=drop)
+    target = storage().restores.get(restore_id).target
+    audited("restore_undo_requested", target, restore=restore_id, drop=drop, job=job.job_id)
+    return see(url_for("jobs.show", job_id=job.job_id))
+
+
+@bp.get("/restores/<restore_id>/drop")
+@requires("restore")
+def confirm_drop(restore_id: str) -> str | Response:
+    return _drop_page(storage().restores.get(restore_id))
+
+
+@bp.post("/restores/<restore_id>/drop")
+@requires("restore")
+def drop(restore_id: str) -> str | Response | tuple[str, int]:
+    """Drop the database that a restore kept, by its typed name."""
+    record = storage().restores.get(restore_id)
+    typed = request.form.get("typed", "").strip()
+    if record.keeps and typed != record.kept_as:
+        return render_template("restores/drop.html", restore=record, typed=typed, wrong=True), 422
+    storage().restores.drop_kept(restore_id, confirmed=typed, by=current_name())
+    audited("restore_kept_dropped", record.kept_as, restore=restore_id)
+    return see(url_for("restores.show", restore_id=restore_id))
+
+
+def _drop_page(record: RestoreRecord) -> str | Response:
+    if not record.keeps:
+        return see(url_for("restores.show", restore_id=record.restore_id))
+    return render_template("restores/drop.html", restore=record, typed="", wrong=False)
 
 
 def _choices(records: Sequence[BackupRecord]) -> list[Choice]:
@@ -138,12 +189,14 @@ def _plan_page(asked: Asked, decided: RestorePlan, *, changed: bool = False) -> 
         plan=decided,
         summary=summary.of(decided, all_tables=asked.all_tables),
         changed=changed,
+        servers=[profile.name for profile in storage().databases.all()],
     )
 
 
-def _confirm_page(decided: RestorePlan, *, typed: str = "", wrong: bool = False) -> str:
+def _confirm_page(asked: Asked, decided: RestorePlan, *, typed: str = "", wrong: bool = False) -> str:
     return render_template(
         "restores/confirm.html",
+        asked=asked,
         plan=decided,
         summary=summary.of(decided, all_tables=False),
         typed=typed,

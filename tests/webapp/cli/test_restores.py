@@ -89,3 +89,29 @@ def test_without_a_terminal_a_replacement_needs_yes(with_shop: Terminal, backup_
 @pytest.mark.parametrize("options", [(), ("--replace", "--into", "x")])
 def test_where_to_has_to_be_said_once(with_shop: Terminal, options: tuple[str, ...]) -> None:
     assert with_shop("restores", "run", "20261122T131405Z-abcdef", *options, "--json").code == 2
+
+
+def test_a_restore_is_undone_and_what_it_kept_is_listed_and_dropped(
+    with_shop: Terminal, shop: Connection, backup_id: str, copy: Connection
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("DELETE FROM orders WHERE id > 50")
+    done = with_shop("restores", "run", backup_id, "--replace", "--yes", "--json").good().json
+    assert done["snapshot_id"] and rows(shop, "orders") == 200
+    assert [kept["kept_as"] for kept in with_shop("restores", "kept", "--json").good().json] == [done["kept_as"]]
+    back = with_shop("restores", "undo", done["id"], "--json").good().json
+    assert (back["mode"], back["undoes"], rows(shop, "orders")) == ("undo", done["id"], 50)
+    assert with_shop("restores", "undo", done["id"]).code == 4
+    assert with_shop("restores", "drop", back["id"]).code == 8  # no terminal to type at
+    with_shop("restores", "drop", back["id"], "--yes").good()
+    assert with_shop("restores", "kept", "--json").good().json == []
+    assert "as it was before" in with_shop("restores", "run", backup_id, "--replace", "--yes").good().out
+
+
+def test_the_schema_alone_and_a_restore_without_logs_are_asked_for_by_options(
+    with_shop: Terminal, backup_id: str, copy: Connection
+) -> None:
+    arguments = ("restores", "run", backup_id, "--into", copy.dbname)
+    assert with_shop(*arguments, "--schema-only", "--no-logs").code == 2
+    done = with_shop(*arguments, "--schema-only", "--json").good().json
+    assert (done["rows_compared"], rows(copy, "orders")) == (0, 0)
