@@ -42,7 +42,9 @@ from storage.jobs.ends import record_end
 from storage.jobs.model import Job, JobKind
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
+from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
+from storage.locks.redislocks import RedisLocks
 from storage.lookout import Lookout
 from storage.postgres import embedded, places, programs
 from storage.postgres.connection import Connection, parse_url
@@ -66,6 +68,7 @@ SWEEP_SECONDS = 3600
 PROVE_SECONDS = 60
 LOOK_AT_COPIES_SECONDS = 10
 LOOK_AT_EMBEDDED_SECONDS = 5
+LOOK_AT_REDIS_SECONDS = 30
 LOOK_AT_ALERTS_SECONDS = 60
 CATALOGUES = Path(__file__).parent.parent / "webapp" / "translations"
 """The compiled translations are data: letters are written in them, too, and no code of the web is needed for it."""
@@ -106,7 +109,9 @@ class Storage:
         folder = _prepare(settings.data_folder)
         metadata = folder / "metadata"
         self.places = Places.of(settings)
-        self.locks = FileLocks(folder / "locks")
+        self.redis = RedisLocks(settings.redis_url) if settings.redis_url else None
+        """Where other boxes see whose turn it is; None where there are no others."""
+        self.locks = BothLocks(folder / "locks", self.redis) if self.redis else FileLocks(folder / "locks")
         self.audit = Audit(metadata / "audit", clock=clock, locks=self.locks)
         self.staging = Staging(folder / "staging")
         key = settings.secret_key.reveal if settings.secret_key else load_or_make_key(folder / "secret.key")
@@ -203,6 +208,8 @@ class Storage:
             self._start_embedded()
         self.restores.reconcile()
         self.proofs.sweep()
+        if self.redis:
+            self.redis.look()
         self.runner.start()
         self._ask_for_first_backups()
         self.schedules.make_missing()
@@ -553,6 +560,8 @@ class Storage:
         ticker.every(SWEEP_SECONDS, "old copies", self.copying.expire)
         ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
+        if self.redis:
+            ticker.every(LOOK_AT_REDIS_SECONDS, "a look at Redis", self.redis.look)
         return ticker
 
 

@@ -46,7 +46,8 @@ class Store:
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
-        self._store = _open(destination)
+        with self._said(say("The destination %(name)s cannot be used.", name=destination.name)):
+            self._store = _open(destination)
 
     def put_file(
         self, key: str, path: Path, *, watch: Watch = lambda: None, on_bytes: OnBytes = lambda done: None
@@ -149,9 +150,9 @@ class Store:
 
         try:
             yield
-        except exceptions.NotFoundError as error:
+        except (exceptions.NotFoundError, FileNotFoundError) as error:
             raise NotFound(doing, words=_words(error)) from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as error:
             raise Denied(
                 doing, advice=say("Look at its access key and at what that may do."), words=_words(error)
             ) from error

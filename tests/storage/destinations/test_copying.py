@@ -1,0 +1,204 @@
+"""Copies of real backups, at real places: made, looked at, brought back, forgotten; and a catalog from copies alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from storage.backups.copies import Copy, CopyState, Kept, due_again, expired, pause
+from storage.backups.record import BackupRecord, BackupState
+from storage.destinations.destination import Destination
+from storage.destinations.store import Store
+from storage.jobs.model import Job, JobState
+from storage.opening import Storage, open_storage
+from storage.postgres.connection import Connection, connect
+from storage.secret import Secret
+from tests.storage.destinations.places import ObjectServer, Place
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def storage(an_open_storage: Storage, empty_database: Connection) -> Storage:
+    with connect(empty_database, application="tests") as session:
+        session.execute("CREATE TABLE users AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 2000) i")
+    return an_open_storage
+
+
+def take(storage: Storage) -> BackupRecord:
+    database = storage.databases.all()[0].name
+    job, _ = storage.backups.take(database, by="tests", background=False)
+    done = storage.runner.run_here(job)
+    assert done.state is JobState.COMPLETED, done.error
+    return storage.backups.catalog.get(str(done.result["backup_id"]))
+
+
+def keep_at(storage: Storage, destination: Destination, **changes: object) -> Destination:
+    return storage.destinations.add(destination.with_(**changes), by="tests")
+
+
+def copy_of(storage: Storage, record: BackupRecord, name: str) -> Copy:
+    copy = storage.backups.catalog.get(record.backup_id).copy_at(name)
+    assert copy is not None
+    return copy
+
+
+def copy_now(storage: Storage, record: BackupRecord, name: str) -> Job:
+    job, _ = storage.copying.copy(record.backup_id, name, by="tests", background=False)
+    return storage.runner.run_here(job)
+
+
+def fetch_now(storage: Storage, record: BackupRecord, name: str, identity: str = "") -> Job:
+    job, _ = storage.copying.fetch(
+        record.backup_id, name, by="tests", identity=Secret(identity) if identity else None, background=False
+    )
+    return storage.runner.run_here(job)
+
+
+def lose(storage: Storage, record: BackupRecord) -> None:
+    storage.backups.catalog.archive_path(record).unlink()
+    assert storage.backups.catalog.check_file(record).state is BackupState.MISSING
+
+
+@pytest.mark.postgres
+def test_an_archive_that_is_lost_comes_back_from_its_copy(storage: Storage, place: Place) -> None:
+    record = take(storage)
+    keep_at(storage, place("away"))
+    assert copy_now(storage, record, "away").state is JobState.COMPLETED
+    copy = copy_of(storage, record, "away")
+    assert (copy.state, copy.sha256, copy.bytes) == (CopyState.COMPLETE, record.sha256, record.bytes)
+    lose(storage, record)
+    assert fetch_now(storage, record, "away").state is JobState.COMPLETED
+    back = storage.backups.catalog.get(record.backup_id)
+    assert back.good
+    assert storage.backups.catalog.good_archive(back).stat().st_size == record.bytes
+
+
+@pytest.mark.postgres
+def test_a_copy_that_was_changed_there_is_found_and_never_brought_back(storage: Storage, place: Place) -> None:
+    record = take(storage)
+    destination = keep_at(storage, place("bent"))
+    copy_now(storage, record, "bent")
+    copy = copy_of(storage, record, "bent")
+    store = Store(destination)
+    content = bytearray(store.read(copy.key))
+    content[len(content) // 2] ^= 1
+    store.put_bytes(copy.key, bytes(content))
+    lose(storage, record)
+    assert fetch_now(storage, record, "bent").state is JobState.FAILED
+    assert storage.backups.catalog.get(record.backup_id).state is BackupState.MISSING
+    assert copy_of(storage, record, "bent").state is CopyState.DAMAGED
+
+
+@pytest.mark.postgres
+def test_a_copy_is_read_in_full_when_it_is_asked_for_again(storage: Storage, place: Place) -> None:
+    record = take(storage)
+    destination = keep_at(storage, place("again"))
+    copy_now(storage, record, "again")
+    Store(destination).delete(copy_of(storage, record, "again").key)
+    assert copy_now(storage, record, "again").state is JobState.FAILED
+    assert copy_of(storage, record, "again").state is CopyState.DAMAGED
+    assert storage.backups.catalog.get(record.backup_id).good, "the backup itself is as good as before"
+    assert copy_now(storage, record, "again").state is JobState.COMPLETED
+    assert copy_of(storage, record, "again").state is CopyState.COMPLETE
+
+
+@pytest.mark.postgres
+def test_a_copy_that_fails_leaves_the_backup_good_and_is_tried_again(
+    storage: Storage, object_server: ObjectServer
+) -> None:
+    record = take(storage)
+    keep_at(storage, object_server.destination("gone"), options={"endpoint": "http://127.0.0.1:1"})
+    assert copy_now(storage, record, "gone").state is JobState.FAILED
+    assert storage.backups.catalog.get(record.backup_id).good
+    failed = copy_of(storage, record, "gone")
+    assert (failed.state, failed.tries) == (CopyState.FAILED, 1)
+    assert failed.at is not None
+    assert not due_again(failed, failed.at + timedelta(seconds=60))
+    assert due_again(failed, failed.at + pause(1))
+    storage.destinations.change("gone", options=object_server.destination("gone").options)
+    assert copy_now(storage, record, "gone").state is JobState.COMPLETED
+    assert copy_of(storage, record, "gone").tries == 0
+
+
+@pytest.mark.postgres
+def test_backups_are_copied_from_the_day_on_which_a_destination_is_added(storage: Storage, place: Place) -> None:
+    before = take(storage)
+    keep_at(storage, place("new"))
+    after = take(storage)
+    storage.copying.look()
+    asked = [job.parameters for job in storage.jobs.active()]
+    assert asked == [{"backup_id": after.backup_id, "destination": "new"}]
+    assert storage.backups.catalog.get(before.backup_id).copies == ()
+
+
+@pytest.mark.postgres
+def test_the_catalog_is_rebuilt_from_a_destination_alone(storage: Storage, place: Place, tmp_path: Path) -> None:
+    record = take(storage)
+    destination = keep_at(storage, place("whole"))
+    copy_now(storage, record, "whole")
+    from dataclasses import replace
+
+    other = open_storage(replace(storage.settings, data_folder=tmp_path / "elsewhere"), clock=storage.clock)
+    other.destinations.add(destination, by="tests")
+    [found] = other.copying.rebuild("whole")
+    assert (found.backup_id, found.state, found.tables) == (record.backup_id, BackupState.MISSING, record.tables)
+    assert fetch_now(other, found, "whole").state is JobState.COMPLETED
+    assert other.backups.catalog.get(record.backup_id).good
+    assert other.copying.rebuild("whole") == []
+    other.stop()
+
+
+@pytest.mark.postgres
+def test_an_encrypted_copy_is_opened_by_the_reference_program_and_by_its_key_alone(
+    storage: Storage, place: Place, tmp_path: Path
+) -> None:
+    age, keygen = shutil.which("age"), shutil.which("age-keygen")
+    assert age and keygen, "apt-get install age"
+    key = tmp_path / "key.txt"
+    subprocess.run([keygen, "-o", key], check=True, capture_output=True)
+    public = subprocess.run([keygen, "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    record = take(storage)
+    destination = keep_at(storage, place("shut"), recipients=(public,))
+    assert copy_now(storage, record, "shut").state is JobState.COMPLETED
+    copy = copy_of(storage, record, "shut")
+    assert copy.encrypted and copy.key.endswith(".dump.age")
+    Store(destination).fetch(copy.key, tmp_path / "fetched.age")
+    opened = subprocess.run([age, "-d", "-i", key, tmp_path / "fetched.age"], check=True, capture_output=True).stdout
+    assert opened == storage.backups.catalog.archive_path(record).read_bytes()
+    lose(storage, record)
+    assert fetch_now(storage, record, "shut").state is JobState.FAILED
+    subprocess.run([keygen, "-o", tmp_path / "other.txt"], check=True, capture_output=True)
+    assert fetch_now(storage, record, "shut", (tmp_path / "other.txt").read_text()).state is JobState.FAILED
+    assert fetch_now(storage, record, "shut", key.read_text()).state is JobState.COMPLETED
+    assert storage.backups.catalog.get(record.backup_id).good
+
+
+def kept(days_ago: int, *, database: str = "shop", pinned: bool = False) -> Kept:
+    return Kept(f"{database}-{days_ago}", database, NOON - timedelta(days=days_ago), pinned)
+
+
+def test_old_copies_go_but_never_the_newest_of_a_database_nor_a_pinned_one() -> None:
+    copies = [kept(1), kept(31), kept(40, pinned=True), kept(90, database="wiki"), kept(91, database="wiki")]
+    assert [copy.backup_id for copy in expired(copies, keep_days=30, now=NOON)] == ["wiki-91", "shop-31"]
+    assert expired(copies, keep_days=0, now=NOON) == []
+
+
+@pytest.mark.postgres
+def test_what_is_older_than_a_destination_keeps_is_deleted_there(storage: Storage, place: Place) -> None:
+    destination = keep_at(storage, place("short"), keep_days=7)
+    old, new = take(storage), take(storage)
+    storage.backups.catalog.change(
+        old.backup_id, lambda record: record.with_(started_at=record.started_at - timedelta(days=8))
+    )
+    for record in (old, new):
+        copy_now(storage, record, "short")
+    assert storage.copying.expire() == [(old.backup_id, "short")]
+    assert copy_of(storage, old, "short").state is CopyState.DELETED
+    keys = {entry.key for entry in Store(destination).list()}
+    assert keys == {copy_of(storage, new, "short").key, copy_of(storage, new, "short").key + ".json"}
+    assert storage.backups.catalog.get(old.backup_id).good, "what is here is kept by retention, not by a destination"
