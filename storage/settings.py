@@ -35,6 +35,8 @@ class Settings:
     """0 means that nothing is proven by itself."""
     pg_bin_dirs: tuple[Path, ...] = ()
     secret_key: Secret | None = None
+    redis_url: Secret | None = None
+    """Where several instances agree on whose turn it is; None where there is only this one."""
     admin_password: Secret | None = None
     time_zone: str = "UTC"
     parallel_jobs: int = 2
@@ -84,6 +86,7 @@ class Settings:
             prove_every_days=_whole(environment, "PROVE_EVERY_DAYS", defaults.prove_every_days, least=0, most=365),
             pg_bin_dirs=tuple(Path(part) for part in environment.get("PG_BIN_DIRS", "").split(os.pathsep) if part),
             secret_key=_secret(environment, "SECRET_KEY"),
+            redis_url=_secret(environment, "REDIS_URL"),
             admin_password=_secret(environment, "ADMIN_PASSWORD"),
             time_zone=_zone(environment),
             catchup_hours=_whole(environment, "CATCHUP_HOURS", defaults.catchup_hours, least=0, most=24 * 31),

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from storage.backups.protection import DatabaseProtection, Sentence, protection, sentence, worst_first
+from storage.backups.proven import last_proven, unproven
 from storage.backups.record import BackupRecord
 from storage.backups.strip import Cell, day_of, strip
 from storage.backups.trend import Point, trend
@@ -54,8 +55,14 @@ class Board:
     sentence: Sentence
     attention: tuple[DatabaseProtection, ...]
     """Whoever needs a person, the worst first."""
+    unproven: tuple[BackupRecord, ...]
+    """Backups whose newest proof did not come off, one a database."""
+    last_proven: BackupRecord | None
+    """The backup with the newest proof of all."""
     running: tuple[Job, ...]
     now: datetime
+    redis_trouble: str = ""
+    """Why Redis, where it is to be used, cannot be asked."""
 
     @property
     def stamp(self) -> str:
@@ -63,7 +70,12 @@ class Board:
             [
                 (row.profile.name, row.standing.state, shown_age(row.standing.age), row.cells, row.next_run)
                 for row in self.rows
-            ]
+            ],
+            [(record.backup_id, record.proof) for record in self.unproven],
+            self.redis_trouble,
+            self.last_proven
+            and self.last_proven.proof
+            and (self.last_proven.backup_id, shown_age(self.now - self.last_proven.proof.at)),
         )
 
 
@@ -74,10 +86,12 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         by_database[record.database].append(record)
     active = storage.jobs.active()
     today = day_of(now, zone)
-    rows = []
+    rows, bad, proven = [], [], []
     for profile in storage.databases.all():
         records = storage.backups.catalog.check_newest(by_database[profile.name])
         jobs = takes_of(active, profile.name)
+        bad.append(unproven(records))
+        proven.append(last_proven(records))
         rows.append(
             Row(
                 profile=profile,
@@ -102,8 +116,11 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         rows=tuple(sorted(rows, key=lambda row: place[row.profile.name])),
         sentence=sentence(standings),
         attention=tuple(standing for standing in standings if standing.needs_someone),
+        unproven=tuple(record for record in bad if record),
+        last_proven=last_proven(record for record in proven if record),
         running=tuple(active),
         now=now,
+        redis_trouble=storage.redis.trouble if storage.redis else "",
     )
 
 

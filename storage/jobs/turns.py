@@ -1,4 +1,5 @@
-"""Waiting for a turn: one backup or restore at a time on one database, in any process of the box."""
+"""Waiting for a turn: one backup or restore at a time on one database, in any process of the box, and on every box that
+shares a Redis with it."""
 
 from __future__ import annotations
 

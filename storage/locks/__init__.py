@@ -1,1 +1,1 @@
-"""One at a time: who may work on a database, across threads and processes. Others may keep the same contract."""
+"""One at a time: who may work on a database, across threads and processes. One contract for files and Redis."""
