@@ -46,7 +46,7 @@ def index() -> str:
         (schedule, next(iter(schedule.runs(now, count=1)), None), next(iter(_passed(schedule.database, 1)), None))
         for schedule in storage().schedules.all()
     ]
-    return render_template("schedules/index.html", rows=rows, now=now)
+    return render_template("schedules/index.html", rows=rows)
 
 
 @bp.get("/databases/<name>/schedule")
@@ -138,7 +138,6 @@ def _facts(present: Schedule, form: ScheduleForm) -> dict[str, object]:
         "runs": shown.runs(now) if shown else (),
         "paused": present.paused(now),
         "next_run": next(iter(present.runs(now, count=1)), None),
-        "now": now,
     }
 
 
