@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import psycopg
+
 from storage.backups import dump_errors, manifest, preflight
 from storage.clock import Clock
 from storage.databases.probing import bounded_session
 from storage.databases.profile import DatabaseProfile
+from storage.errors import Conflict, say
 from storage.identifiers import new_id
 from storage.jobs.store import JobStore
 from storage.jobs.turns import lock_name
@@ -102,8 +105,15 @@ class Exporter:
             bounded_session(profile.connection, application=application, seconds=LOOK_SECONDS) as session,
         ):
             manifest.prepare(session)
+            session.execute("SELECT set_config('lock_timeout', %s, false)", (f"{self.settings.lock_wait_seconds}s",))
             source = preflight.read_source(session)
-            tables = manifest.read_tables(session)
+            try:
+                tables = manifest.read_tables(session)
+            except psycopg.errors.LockNotAvailable as error:  # even a table's size needs a lock
+                raise Conflict(
+                    say("A table is locked by another session."),
+                    advice=say("Try again in a minute."),
+                ) from error
             preflight.check_rights(tables, preflight.read_closed(session), role=profile.connection.user)
         installation = preflight.choose_program(self.installations(), source.server_major)
         if content is Content.FULL:

@@ -30,7 +30,8 @@ class Transfer:
         """`on_end` is called once, with "ok" or "failed"."""
         self._export, self._patience, self._on_end = export, patience, on_end
         self._connection = _Connection(environment)
-        self._handed_out_at: float | None = None
+        self._handed_out_at: float | None = time.monotonic()
+        self._begun = False
         self._pieces = self._read()
         self._whole = False
         self._closed = threading.Event()
@@ -40,7 +41,7 @@ class Transfer:
         return self
 
     def __next__(self) -> bytes:
-        self._handed_out_at = None
+        self._begun, self._handed_out_at = True, None
         try:
             chunk = next(self._pieces)
         except StopIteration:
@@ -75,6 +76,8 @@ class Transfer:
             if since is not None and time.monotonic() - since > self._patience:
                 logger.warning("export of %s: the client took nothing for %s s", self._export.database, self._patience)
                 self._export.end()
+                if not self._begun:  # the answer was never handed to the server, and nobody else closes it
+                    self.close()
                 self._connection.reset_when_closed()
                 self._connection.shut()
                 return
