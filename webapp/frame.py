@@ -35,6 +35,7 @@ CAPABILITIES = (
     "backups",
     "retention",
     "uploads",
+    "proofs",
     "history",
     "schedules",
     "restores",

@@ -51,6 +51,11 @@ def sha256(record: BackupRecord, proof: Proof) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def signed(record: BackupRecord, proof: Proof) -> dict[str, Any]:
+    """The document with the hash that it had when it was made, which is '' where the proof did not come off."""
+    return document(record, proof) | {"certificate_sha256": proof.certificate}
+
+
 def unchanged(record: BackupRecord, proof: Proof) -> bool:
     """Whether what the record says is still what was certified."""
     return sha256(record, proof) == proof.certificate
