@@ -285,7 +285,8 @@ class Copying:
 def _is_due(record: BackupRecord, destination: Destination, now: datetime) -> bool:
     copy = record.copy_at(destination.name)
     if copy is None:
-        return destination.added_at is None or record.started_at >= destination.added_at
+        # A backup's time is in whole seconds.
+        return destination.added_at is None or record.started_at >= destination.added_at.replace(microsecond=0)
     return due_again(copy, now)
 
 

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import click
 
-from webapp.cli import accounts, alerts, audit, backups, databases, jobs, restores, retention, schedules, serve, tools, trash
+from webapp.cli import (
+    accounts,
+    alerts,
+    audit,
+    backups,
+    databases,
+    destinations,
+    jobs,
+    restores,
+    retention,
+    schedules,
+    serve,
+    tools,
+    trash,
+)
 from webapp.cli.program import Program
 from webapp.cli.refusals import EXIT_CODES_IN_WORDS
 
@@ -26,6 +40,7 @@ main.add_command(serve.serve)
 main.add_command(databases.databases)
 main.add_command(backups.backups)
 main.add_command(retention.retention)
+main.add_command(destinations.destinations)
 main.add_command(trash.trash)
 main.add_command(restores.restores)
 main.add_command(schedules.schedules)
@@ -36,3 +51,5 @@ main.add_command(audit.audit)
 main.add_command(tools.tools)
 backups.backups.add_command(retention.pin)
 backups.backups.add_command(retention.unpin)
+backups.backups.add_command(destinations.copy)
+backups.backups.add_command(destinations.fetch)
