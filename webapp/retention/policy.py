@@ -20,6 +20,7 @@ from webapp.retention.blueprint import bp
 from webapp.retention.forms import PolicyForm
 
 MOST_SHOWN = 200
+"""Of each of the two: what goes and what stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,9 @@ def _page(name: str, form: PolicyForm) -> str:
         policy=retention.policies.of(name),
         plan=plan,
         at=at,
-        lines=_lines(plan.decisions[:MOST_SHOWN]),
-        more=max(0, len(plan.decisions) - MOST_SHOWN),
+        expired=_lines(plan.expired[:MOST_SHOWN]),
+        kept=_lines(plan.kept[:MOST_SHOWN]),
+        more=max(0, len(plan.expired) - MOST_SHOWN) + max(0, len(plan.kept) - MOST_SHOWN),
         expired_bytes=sum(one.bytes for one in plan.expired),
         kept_bytes=sum(one.bytes for one in plan.kept),
     )

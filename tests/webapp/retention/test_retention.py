@@ -42,9 +42,9 @@ def test_the_page_says_what_the_next_run_will_do_before_it_does_it(
     page = user.get("/databases/shop/retention").text
     assert "2 backups go in the next run" in page
     decisions = rows(page)
-    assert [decision for decision, _ in decisions] == ["Stays"] * 4 + ["Goes"] * 2
-    assert decisions[5][1] == "Older than 30 days."
-    assert "One of the 3 that always stay." in decisions[0][1]
+    assert [decision for decision, _ in decisions] == ["Expires"] * 2 + ["Kept"] * 4
+    assert decisions[1][1] == "Older than 30 days."
+    assert "One of the 3 that always stay." in decisions[2][1]
     assert storage.trash.all() == []
 
 
