@@ -95,7 +95,9 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         rows.append(
             Row(
                 profile=profile,
-                standing=protection(profile.name, records, jobs, now=now),
+                standing=protection(
+                    profile.name, records, jobs, now=now, late_after=storage.schedules.late_after(profile.name)
+                ),
                 cells=strip(
                     records,
                     jobs,

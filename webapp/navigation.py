@@ -100,6 +100,7 @@ class Navigation:
                             [record for record in records if record.database == profile.name],
                             [job for job in jobs if job.database == profile.name],
                             now=now,
+                            late_after=storage().schedules.late_after(profile.name),
                         )
                     )
                 ),

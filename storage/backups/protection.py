@@ -53,10 +53,15 @@ class DatabaseProtection:
 
 
 def protection(
-    database: str, records: Iterable[BackupRecord], jobs: Iterable[Job] = (), *, now: datetime
+    database: str,
+    records: Iterable[BackupRecord],
+    jobs: Iterable[Job] = (),
+    *,
+    now: datetime,
+    late_after: timedelta = LATE_AFTER,
 ) -> DatabaseProtection:
     """Judge one database by all its records, in any order, and the jobs that wait or run. What somebody uploaded says
-    nothing of how the database stands today."""
+    nothing of how the database stands today. `late_after` is what the schedule of the database leaves it."""
     newest_first = sorted(
         (record for record in records if record.ours), key=lambda record: record.started_at, reverse=True
     )
@@ -73,7 +78,7 @@ def protection(
         state, trouble = Protection.FAILING, failed[0]
     elif good is None:
         state, trouble = (Protection.FIRST if running else Protection.NEVER), None
-    elif age is not None and age > LATE_AFTER:
+    elif age is not None and age > late_after:
         state, trouble = Protection.LATE, None
     else:
         state, trouble = Protection.PROTECTED, None

@@ -22,6 +22,11 @@ from storage.schedules.slots import Slot, Slots, SlotState
 
 logger = logging.getLogger(__name__)
 
+LEAST_PATIENCE = timedelta(hours=48)
+"""Also of a schedule of every hour: one night in which pghaven did not run worries nobody."""
+GRACE = timedelta(hours=25)
+"""A night of it may be an hour longer than a day."""
+
 Registered = Callable[[], Mapping[str, datetime | None]]
 """The names of the registered databases, and since when each has been there; None where that is not known."""
 
@@ -110,6 +115,12 @@ class Schedules:
 
     def next_run(self, database: str) -> cron.Run | None:
         return next(iter(self.of(database).runs(self._clock(), count=1)), None)
+
+    def late_after(self, database: str) -> timedelta:
+        """How old its newest good backup may become: the longest wait of its schedule, and a night of grace."""
+        schedule = self.of(database)
+        wait = cron.longest_wait(schedule.expression, schedule.zone, after=self._clock())
+        return max(LEAST_PATIENCE, wait + GRACE)
 
     def save(self, schedule: Schedule) -> None:
         """Keep how far it was decided. Only while `changing` is held."""

@@ -80,7 +80,7 @@ def show(name: str) -> str:
         source=_source(profile),
         known_logs=storage().backups.known_log_tables(profile),
         status=None,
-        standing=protection(name, records, jobs, now=now),
+        standing=protection(name, records, jobs, now=now, late_after=storage().schedules.late_after(name)),
         cells=strip(records, jobs, storage().schedules.without_a_run(name), today=day_of(now, zone), zone=zone),
         schedule=storage().schedules.of(name),
         runs=storage().schedules.of(name).runs(now, count=3),
