@@ -15,6 +15,8 @@ from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
 from storage.alerts import environment as alert_environment
 from storage.alerts.alerts import Alerts
+from storage.alerts.model import Alert
+from storage.alerts.outbox import Delivery, DeliveryState
 from storage.alerts.wording import Wording
 from storage.applications import demo, maps
 from storage.audit import Audit
@@ -538,6 +540,18 @@ class Storage:
             hold=lambda: self.locks.hold("alerts", holder=f"process {os.getpid()}", wait=True),
             wording=Wording(CATALOGUES, zone=self.settings.time_zone, instance=socket.gethostname()),
             from_environment=alert_environment.targets(self.settings, self.box),
+            on_done=self._audit_alert,
+        )
+
+    def _audit_alert(self, alert: Alert, delivery: Delivery) -> None:
+        good = delivery.state is DeliveryState.DELIVERED
+        self.audit.record(
+            "alert_sent",
+            actor="",
+            subject=delivery.target,
+            result="ok" if good else "failed",
+            event=alert.event.value,
+            database=alert.database,
         )
 
     def _tell_of_end(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from storage import jsonfiles
 from storage.alerts import drafts, letter, migration, rules
-from storage.alerts.courier import Courier
+from storage.alerts.courier import Courier, OnDone
 from storage.alerts.drafts import Draft
 from storage.alerts.facts import JobEnd, Look, Standing
 from storage.alerts.migration import LegacySetting, Step
@@ -20,9 +21,11 @@ from storage.alerts.sending import Sender
 from storage.alerts.targets import Book, Shelf, Target
 from storage.alerts.wording import TEST_LINE, TEST_TITLE, Wording
 from storage.clock import Clock
-from storage.errors import Conflict, Invalid, StorageError, say
+from storage.errors import Conflict, Invalid, InvalidRecord, StorageError, say
 from storage.identifiers import new_id
 from storage.secret import SecretBox
+
+logger = logging.getLogger(__name__)
 
 
 class Alerts:
@@ -40,6 +43,7 @@ class Alerts:
         wording: Wording,
         from_environment: tuple[Target, ...] = (),
         sender: Sender | None = None,
+        on_done: OnDone = lambda alert, delivery: None,
     ) -> None:
         self._box, self._clock, self._zone, self.language = box, clock, ZoneInfo(zone), language
         self._hold, self._wording = hold, wording
@@ -47,7 +51,9 @@ class Alerts:
         self._standing_file = folder / "standing.json"
         self._sender = sender or Sender(box)
         self._outbox = Outbox(folder)
-        self._courier = Courier(self._outbox, book=self._shelf.read, deliver=self._deliver, clock=clock)
+        self._courier = Courier(
+            self._outbox, book=self._shelf.read, deliver=self._deliver, clock=clock, on_done=on_done
+        )
 
     def start(self) -> None:
         self._courier.start()
@@ -139,6 +145,10 @@ class Alerts:
             return Standing.from_json(jsonfiles.read(self._standing_file))
         except FileNotFoundError:
             return Standing()
+        except (InvalidRecord, KeyError, TypeError, ValueError):
+            # Without what was remembered, something is told twice; nothing would be told if this were refused.
+            logger.exception("what was told so far cannot be read; it begins anew")
+            return Standing()
 
     # How it reaches people
 
@@ -164,6 +174,15 @@ class Alerts:
     def deliveries(self) -> list[tuple[Alert, Delivery]]:
         """What was sent and what is on its way, newest alert first."""
         return [(entry.alert, one) for entry in self._outbox.newest_first() for one in entry.deliveries or ()]
+
+    def last_deliveries(self) -> dict[str, Delivery]:
+        """By the target's id: the delivery that was tried last, or else the one that is on its way."""
+        found: dict[str, Delivery] = {}
+        for _, delivery in self.deliveries():
+            known = found.get(delivery.target_id)
+            if known is None or (delivery.last_at and (known.last_at is None or delivery.last_at > known.last_at)):
+                found[delivery.target_id] = delivery
+        return found
 
     def unaddressed(self) -> int:
         """Alerts that wait for the web process."""

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0
 """How long an alert of another process waits for the next look; those of our own wake the courier."""
 
+OnDone = Callable[[Alert, Delivery], object]
+"""Called when a delivery has arrived or was given up."""
 Deliver = Callable[[str, Alert], None]
 """Send the alert to the target of this id; raises StorageError when it did not arrive."""
 
@@ -34,9 +36,10 @@ class Courier:
         deliver: Deliver,
         clock: Clock,
         look_seconds: float = LOOK_SECONDS,
+        on_done: OnDone = lambda alert, delivery: None,
     ) -> None:
         self._outbox, self._book, self._deliver, self._clock = outbox, book, deliver, clock
-        self._look_seconds = look_seconds
+        self._look_seconds, self._on_done = look_seconds, on_done
         self._thread: threading.Thread | None = None
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._busy: dict[str, threading.Thread] = {}
@@ -143,10 +146,13 @@ class Courier:
             return  # the target was removed meanwhile
         now = self._clock()
         if error is None:
-            self._outbox.save(entry.with_delivery(delivery.delivered(now)))
+            delivery = delivery.delivered(now)
         else:
             logger.warning("alert to %s, attempt %s: %s %s", delivery.target, delivery.attempts + 1, error, error.words)
-            self._outbox.save(entry.with_delivery(delivery.refused(error, now, again=not isinstance(error, NotFound))))
+            delivery = delivery.refused(error, now, again=not isinstance(error, NotFound))
+        self._outbox.save(entry.with_delivery(delivery))
+        if delivery.state is not DeliveryState.WAITING:
+            self._on_done(entry.alert, delivery)
 
 
 def _fault(fault: Exception) -> StorageError:

@@ -20,6 +20,7 @@ BACK_OFF = tuple(
 )
 """How long after each failed attempt the next one is made. After the last, about a day later, it is given up."""
 MOST_KEPT = 100
+MOST_WAITING = 500
 
 
 class DeliveryState(StrEnum):
@@ -139,8 +140,12 @@ class Outbox:
         self._waiting, self._sent = _records(folder / "outbox"), _records(folder / "sent")
 
     def put(self, alerts: Iterable[Alert]) -> None:
+        """Raises OSError when even the reserve has no room."""
         for alert in alerts:
             self._waiting.save(Entry(entry_id=new_id(alert.at), alert=alert))
+        # Where no web process ever runs, nobody takes them away.
+        for old in self._waiting.all()[:-MOST_WAITING]:
+            self._waiting.delete(old.entry_id)
 
     def waiting(self) -> list[Entry]:
         """Oldest first."""
@@ -151,7 +156,8 @@ class Outbox:
         if not entry.done:
             self._waiting.save(entry)
             return
-        self._sent.save(entry)
+        if entry.deliveries:
+            self._sent.save(entry)
         self._waiting.delete(entry.entry_id)
         for old in self._sent.all()[:-MOST_KEPT]:
             self._sent.delete(old.entry_id)

@@ -39,7 +39,9 @@ class Wording:
             lines += ["", *(f"  {line}" for line in alert.words.splitlines()[:20])]
         moment = alert.at.astimezone(self._zone)
         lines += ["", f"pghaven, {self._instance}, {moment:%Y-%m-%d %H:%M} {self._zone.key}"]
-        return Text(self.said(alert.title, language), "\n".join(lines).strip())
+        # One line: a break in it would be a header of its own in a mail.
+        title = " ".join(self.said(alert.title, language).split())
+        return Text(title, "\n".join(lines).strip())
 
     def said(self, message: Message, language: str) -> str:
         translations = self._translations(language)

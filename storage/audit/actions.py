@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from storage.errors import Message, say
 
 ACTIONS: Mapping[str, Message] = {
-    "signed_in": say("Signed in"),
-    "signed_out": say("Signed out"),
+    "signed_in": say("Sign-in"),
+    "signed_out": say("Sign-out"),
     "instance_set_up": say("Set pghaven up"),
     "account_added": say("Added an account"),
     "account_removed": say("Removed an account"),
@@ -56,6 +56,7 @@ ACTIONS: Mapping[str, Message] = {
     "alert_channel_changed": say("Changed an alert channel"),
     "alert_channel_removed": say("Removed an alert channel"),
     "alert_tested": say("Sent a test alert"),
+    "alert_sent": say("Sent an alert"),
     "job_ended": say("A job ended"),
     "job_cancel_requested": say("Asked a job to end"),
     "database_export_initiated": say("Downloaded a database over the API"),

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from storage.alerts.drafts import Draft
 from storage.alerts.model import RULES, Limits
-from storage.alerts.outbox import Delivery, DeliveryState
+from storage.alerts.outbox import DeliveryState
 from storage.alerts.targets import EVERYTHING, Target
 from storage.errors import Invalid, StorageError
 from webapp.alerts import forms
@@ -122,13 +122,10 @@ def rules() -> Response | tuple[str, int]:
 def _index(*, error: StorageError | None = None) -> str:
     alerts = storage().alerts
     book, deliveries = alerts.book(), alerts.deliveries()
-    last: dict[str, Delivery] = {}
-    for _alert, delivery in deliveries:
-        last.setdefault(delivery.target_id, delivery)
     return render_template(
         "alerts/index.html",
         book=book,
-        last=last,
+        last=alerts.last_deliveries(),
         rules=RULES,
         deliveries=deliveries[:MOST_DELIVERIES],
         waiting=alerts.unaddressed(),

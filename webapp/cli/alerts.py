@@ -31,9 +31,7 @@ def list_(as_json: bool) -> None:
     """List the targets, the rules bound to each, and how their last delivery went."""
     with opened() as storage:
         book = storage.alerts.book()
-        last: dict[str, Delivery] = {}
-        for _, delivery in storage.alerts.deliveries():
-            last.setdefault(delivery.target_id, delivery)
+        last = storage.alerts.last_deliveries()
     if as_json:
         return answers.document([_facts(book, target, last.get(target.target_id)) for target in book.targets])
     if not book.targets:
