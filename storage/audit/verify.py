@@ -90,7 +90,7 @@ class _Walk:
         if missing > 0:
             self._note(
                 say_count(
-                    "Before this line one is missing, with number %(first)s.",
+                    "Before this line %(count)s is missing, with number %(first)s.",
                     "Before this line %(count)s are missing, from number %(first)s on.",
                     count=missing,
                     first=self.number + 1,
@@ -115,7 +115,7 @@ class _Walk:
             self._place = (self._head.file, self._place[1] + 1 if self._place[0] == self._head.file else 1)
             self._note(
                 say_count(
-                    "At the end, one line was cut off.",
+                    "At the end, %(count)s line was cut off.",
                     "At the end, %(count)s lines were cut off.",
                     count=self._head.number - self.number - self._unreadable,
                 )

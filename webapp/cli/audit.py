@@ -73,7 +73,7 @@ def _changed(verdict: Verdict) -> Damaged:
         listed.append(f"… and {verdict.count - len(listed)} more")
     return Damaged(
         say_count(
-            "The audit log is not as it was written, in one place.",
+            "The audit log is not as it was written, in %(count)s place.",
             "The audit log is not as it was written, in %(count)s places.",
             count=verdict.count,
         ),
