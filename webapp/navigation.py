@@ -28,13 +28,14 @@ class Place:
 PLACES = (
     Place("overview", "overview.show", say("Overview")),
     Place("databases", "databases.index", say("Databases")),
-    Place("schedules", "schedules.index", say("Schedules")),
+    Place("schedule", "schedules.index", say("Schedules")),
     Place("history", "history.show", say("History")),
     Place("restores", "restores.index", say("Restores")),
     Place("jobs", "jobs.index", say("Jobs")),
     Place("trash", "retention.trash", say("Trash")),
 )
 INSTANCE = (
+    Place("destinations", "destinations.index", say("Destinations"), "manage destinations"),
     Place("alerts", "alerts.index", say("Alerts"), "manage alerts"),
     Place("accounts", "accounts.index", say("Accounts"), "manage accounts"),
     Place("audit", "audit.index", say("Audit log"), "see the audit log"),
