@@ -36,6 +36,7 @@ CAPABILITIES = (
     "retention",
     "uploads",
     "proofs",
+    "destinations",
     "history",
     "schedules",
     "restores",
