@@ -108,7 +108,9 @@ def read_rest(connection: object, first: bytes) -> bytes:
     return bytes(received)
 
 
-def test_a_server_that_ends_the_session_breaks_the_transfer(serving: Serving, large: Connection, server: Server) -> None:
+def test_a_server_that_ends_the_session_breaks_the_transfer(
+    serving: Serving, large: Connection, server: Server
+) -> None:
     with serving.connect(SHOP) as connection:
         first = connection.recv(1 << 16)
         with connect(server.connection, application="tests") as session:
