@@ -35,6 +35,7 @@ ACTIONS: Mapping[str, Message] = {
     "backup_erased": say("Erased a backup from the trash"),
     "backup_copy_requested": say("Asked to copy a backup"),
     "backup_copied": say("Copied a backup to a destination"),
+    "backup_fetched": say("Brought an archive back"),
     "backup_fetch_requested": say("Asked to bring an archive back"),
     "catalog_rebuilt": say("Brought records back from a destination"),
     "retention_changed": say("Changed what is kept"),
