@@ -33,7 +33,10 @@ ERASING: Final = ("erase:recorded", "erase:removed", "erase:forgotten")
 SCHEDULING: Final = ("slot:claimed", "slot:asked")
 """Between the decision that a slot runs and the record of the job that runs it."""
 
-POINTS: Final = SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
+REPLACING_ROWS: Final = ("rows:journal", "rows:committed")
+"""While the rows of chosen tables are replaced."""
+
+POINTS: Final = REPLACING_ROWS + SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
 
 
 def crashpoint(name: str) -> None:

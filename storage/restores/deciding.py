@@ -16,6 +16,8 @@ from storage.restores import names, selection, sessions
 from storage.restores.facts import ServerFacts, plain_locale
 from storage.restores.plan import Check, Light, RestorePlan, TableChange
 from storage.restores.request import Mode, Part, RestoreRequest
+from storage.restores.rows import RowsFacts
+from storage.restores.rows_checks import check as rows_checks
 from storage.restores.selection import Selection
 from storage.restores.snapshot import SnapshotFacts
 from storage.restores.snapshot import check as snapshot_check
@@ -35,19 +37,20 @@ def decide(
     now: datetime,
     snapshot: SnapshotFacts | None = None,
     logs: Collection[str] = (),
+    rows: RowsFacts | None = None,
     after: Sequence[str] = (),
 ) -> RestorePlan:
     """The plan of a request whose target is filled in (`with_target`). `archive` may be the refusal to read it."""
     deciding = _Deciding(request, backup, archive, facts, tuple(installations))
-    plan = deciding.plan(profile, now)
+    plan = deciding.rows_plan(profile, rows) if request.mode is Mode.TABLES else deciding.plan(profile, now)
     if isinstance(archive, Archive):
         chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
         noted_parts = _parts(request, chosen, after)
         plan = replace(
             plan,
             without=chosen.without,
-            after=tuple(after),
-            tables=_changes(chosen.expected, facts),
+            after=tuple(after) if request.mode is not Mode.TABLES else (),
+            tables=_of_tables(_changes(chosen.expected, facts), chosen, request),
             checks=(*plan.checks, *noted_parts),
         )
     if snapshot is not None:
@@ -70,7 +73,9 @@ def with_target(
 
 def _parts(request: RestoreRequest, chosen: Selection, after: Sequence[str]) -> list[Check]:
     """What the plan says of a part that is left out, and of what is run afterwards."""
-    checks = []
+    checks: list[Check] = []
+    if request.mode is Mode.TABLES:
+        return checks
     if request.part is Part.SCHEMA:
         checks.append(Check("part", Light.WARNING, say("The schema alone is restored: every table will be empty.")))
     elif chosen.without:
@@ -154,6 +159,49 @@ class _Deciding:
             server_major=facts.major,
             sessions=target.sessions if replaces and target else (),
             tables=_changes(backup, facts),
+            rows_known=facts.rows is not None,
+            checks=tuple(self.checks),
+        )
+
+    def rows_plan(self, profile: DatabaseProfile, found: RowsFacts | None) -> RestorePlan:
+        """The plan for rows that go into a database that is there: nothing of the database itself is made."""
+        facts, backup = self.facts, self.backup
+        self._archive()
+        installation = self._versions()
+        if facts.in_recovery or facts.target is None:
+            self._target()
+        if not backup.ours:
+            self._bad(
+                "origin",
+                say("An uploaded archive has no manifest: its rows cannot be compared, and are not put into a database "
+                    "that is there."),
+                say("Restore it into a new database."),
+            )  # fmt: skip
+        if found is not None and isinstance(self.archive, Archive):
+            self.checks.extend(rows_checks(self.request, backup, self.archive, found, role=facts.role))
+        return RestorePlan(
+            request=self.request,
+            backup=backup,
+            database=profile.name,
+            address=profile.connection.address,
+            kept_as="",
+            installation=installation,
+            owner="",
+            encoding="",
+            collate="",
+            ctype="",
+            locale_provider="",
+            locale="",
+            rules="",
+            tablespace="",
+            no_owner=False,
+            no_privileges=False,
+            space_needed=0,
+            space_free=facts.free_bytes,
+            server_version=facts.version,
+            server_major=facts.major,
+            sessions=(),
+            tables=(),
             rows_known=facts.rows is not None,
             checks=tuple(self.checks),
         )
@@ -485,6 +533,13 @@ def _changes(backup: BackupRecord, facts: ServerFacts) -> tuple[TableChange, ...
             )
         )
     return tuple(sorted(changes, key=lambda change: (-_size(change), change.name)))
+
+
+def _of_tables(changes: tuple[TableChange, ...], chosen: Selection, request: RestoreRequest) -> tuple[TableChange, ...]:
+    """For a restore of rows, the chosen tables alone."""
+    if request.mode is not Mode.TABLES:
+        return changes
+    return tuple(change for change in changes if change.name in chosen.expected.tables)
 
 
 def _size(change: TableChange) -> int:

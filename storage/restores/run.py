@@ -19,6 +19,7 @@ from storage.backups.catalog import Catalog
 from storage.backups.record import BackupRecord
 from storage.clock import Clock
 from storage.crashpoints import crashpoint
+from storage.databases.probing import bounded_session
 from storage.databases.profile import DatabaseProfile
 from storage.errors import Conflict, Denied, JobCancelled, Message, NotFound, StorageError, say, say_count
 from storage.identifiers import new_id
@@ -35,7 +36,20 @@ from storage.postgres.connection import Connection, describe
 from storage.postgres.programs import Installation
 from storage.postgres.snapshot import Session
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import after, beside, carry, facts, names, restricted, selection, snapshot, swap, undo
+from storage.restores import (
+    after,
+    beside,
+    carry,
+    facts,
+    names,
+    restricted,
+    rows,
+    rows_run,
+    selection,
+    snapshot,
+    swap,
+    undo,
+)
 from storage.restores.compare import compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
@@ -44,6 +58,7 @@ from storage.restores.plan import RestorePlan
 from storage.restores.progress import RestoreProgress
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode, RestoreRequest
+from storage.restores.rows import RowsFacts
 from storage.restores.snapshot import SnapshotFacts
 from storage.restores.undo import UndoPlan
 from storage.settings import Settings
@@ -86,12 +101,22 @@ class Restorer:
                     *([("drop", say("Drop the database that was restored"))] if request.drop else []),
                 )
             )
+        elif request.mode is Mode.TABLES:
+            context.plan(
+                (
+                    ("turn", say("Wait for a turn")),
+                    ("verify", say("Read the archive's checksum")),
+                    ("look", say("Look at the server")),
+                    ("snapshot", say("Take a snapshot of the present data")),
+                    ("rows", say("Put the rows in place")),
+                )
+            )
         else:
             command = self.after_restore(self.catalog.get(request.backup_id))
             self._plan_steps(context, replaces=replaces, after=bool(command))
         context.step("turn")
         with turn(self.locks, context), self.staging.work(context.job.job_id) as folder:
-            _Run(self, context, folder).restore(request)
+            Running(self, context, folder).restore(request)
 
     def _plan_steps(self, context: JobContext, *, replaces: bool, after: bool) -> None:
         context.plan(
@@ -130,7 +155,7 @@ class Restorer:
             present = facts.databases(connection, watch=watch)
             request = with_target(request, backup=backup, dbname=connection.dbname, databases=present)
         request = with_target(request, backup=backup, dbname=connection.dbname, databases=())
-        counted = request.target if request.mode is Mode.REPLACE else connection.dbname
+        counted = request.target if request.mode.changes_present else connection.dbname
         found = facts.read(
             connection, target=request.target, counted=counted, counting_seconds=counting_seconds, watch=watch
         )
@@ -144,8 +169,25 @@ class Restorer:
             now=self.clock(),
             logs=self.logs_among(profile, backup.tables.keys()),
             after=self.after_restore(backup),
+            rows=self._look_at_rows(request, profile, archive, backup) if request.target in found.databases else None,
             snapshot=self._look_for_snapshot(request, profile) if request.target in found.databases else None,
         )
+
+    def _look_at_rows(
+        self,
+        request: RestoreRequest,
+        profile: DatabaseProfile,
+        archive: Archive | StorageError,
+        backup: BackupRecord,
+    ) -> RowsFacts | None:
+        if request.mode is not Mode.TABLES or not isinstance(archive, Archive):
+            return None
+        connection = profile.connection.to(request.target)
+        try:
+            with bounded_session(connection, application=facts.APPLICATION, seconds=int(facts.LOOK_SECONDS)) as session:
+                return rows.look(session, selection.with_rows(request, backup=backup, archive=archive))
+        except psycopg.Error as error:
+            raise describe(error, doing=say("The server did not say what a restore has to know of it.")) from error
 
     def after_restore(self, backup: BackupRecord) -> tuple[str, ...]:
         """The command of the backup's application. An archive of a stranger gets none: its triggers and functions would
@@ -237,15 +279,15 @@ class Restorer:
         return settled
 
 
-class _Run:
+class Running:
     """One restore."""
 
     record: RestoreRecord
 
     def __init__(self, restorer: Restorer, context: JobContext, folder: Path) -> None:
-        self._restorer, self._context, self._folder = restorer, context, folder
+        self.restorer, self.context, self.folder = restorer, context, folder
         self._settings = restorer.settings
-        self._application = f"pghaven {context.job.job_id}"
+        self.application = f"pghaven {context.job.job_id}"
 
     def restore(self, request: RestoreRequest) -> None:
         self._begin(request)
@@ -254,12 +296,12 @@ class _Run:
         except BaseException as error:
             if not self._undo(error):
                 raise
-        self._context.result(kept_as=self.record.kept_as, target=self.record.target)
-        self._context.log(f"restored as {self.record.target}")
+        self.context.result(kept_as=self.record.kept_as, target=self.record.target)
+        self.context.log(f"restored as {self.record.target}")
 
     def _begin(self, request: RestoreRequest) -> None:
-        backup = self._restorer.catalog.get(request.backup_id)
-        started_at = self._restorer.clock()
+        backup = self.restorer.catalog.get(request.backup_id)
+        started_at = self.restorer.clock()
         self.record = RestoreRecord(
             restore_id=new_id(started_at),
             backup_id=backup.backup_id,
@@ -267,32 +309,34 @@ class _Run:
             mode=request.mode,
             target=request.target or backup.source.database,
             started_at=started_at,
-            job_id=self._context.job.job_id,
-            by=self._context.job.requested_by,
+            job_id=self.context.job.job_id,
+            by=self.context.job.requested_by,
             on=request.on if request.on != backup.database else "",
             undoes=request.undoes,
         )
-        self._save()
-        self._context.result(restore_id=self.record.restore_id, backup_id=backup.backup_id)
+        self.save()
+        self.context.result(restore_id=self.record.restore_id, backup_id=backup.backup_id)
 
-    def _save(self, **changes: object) -> None:
+    def save(self, **changes: object) -> None:
         self.record = self.record.with_(**changes)
-        self._restorer.records.save(self.record)
+        self.restorer.records.save(self.record)
 
     def _carry_out(self, request: RestoreRequest) -> None:
         if request.mode is Mode.UNDO:
             return self._swap_back(request)
-        context = self._context
+        if request.mode is Mode.TABLES:
+            return rows_run.put(self, request)
+        context = self.context
         context.step("verify")
-        backup, path, archive = self._verified(request)
-        progress = self._progress
+        backup, path, archive = self.verified(request)
+        progress = self.progress
         context.step("look")
-        plan = self._plan(request)
+        plan = self.plan(request)
         assert plan.installation is not None
         chosen = self._chosen
         if request.mode is Mode.REPLACE:
-            self._take_snapshot(plan)
-        self._save(
+            self.take_snapshot(plan)
+        self.save(
             target=plan.target,
             beside=names.beside(plan.target, self.record.restore_id),
             owners_kept=not plan.no_owner,
@@ -301,9 +345,9 @@ class _Run:
             loader=restricted.role_name(self.record.restore_id) if plan.restricted else "",
         )
         crashpoint("restore:recorded")
-        connection = self._restorer.profile_of(self.record.server).connection
+        connection = self.restorer.profile_of(self.record.server).connection
         try:
-            with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
+            with facts.maintenance(connection, avoid=plan.target, application=self.application) as session:
                 self._create(session, plan)
                 beside_it = self._login(session, connection)
         except psycopg.Error as error:
@@ -318,12 +362,12 @@ class _Run:
                 path=path,
                 archive=archive,
                 backup=chosen.expected,
-                folder=self._folder,
+                folder=self.folder,
                 jobs=self._settings.restore_jobs,
                 no_owner=plan.no_owner,
                 no_privileges=plan.no_privileges,
                 stall_seconds=self._settings.stall_seconds,
-                application=self._application,
+                application=self.application,
                 left_out=chosen.left_out,
             ),
             progress,
@@ -348,12 +392,12 @@ class _Run:
             beside_it,
             chosen.expected,
             jobs=self._settings.restore_jobs,
-            application=self._application,
+            application=self.application,
             stall_seconds=self._settings.stall_seconds,
             watch=watch,
             on_table=progress.checked,
         )
-        self._save(
+        self.save(
             tables_compared=comparison.tables,
             tables_equal=comparison.tables - len(comparison.differences) if comparison.manifest else 0,
             rows_compared=comparison.rows,
@@ -369,10 +413,10 @@ class _Run:
         context.report(progress.value("compare"))
         if plan.after:
             context.step("after")
-            after.run(plan.after, beside_it, folder=self._folder, context=context)
+            after.run(plan.after, beside_it, folder=self.folder, context=context)
         context.step("swap")
         try:
-            with facts.maintenance(connection, avoid=plan.target, application=self._application) as session:
+            with facts.maintenance(connection, avoid=plan.target, application=self.application) as session:
                 self._hand_over(session, connection, plan)
                 self._name(session)
         except psycopg.Error as error:
@@ -380,7 +424,7 @@ class _Run:
 
     def _swap_back(self, request: RestoreRequest) -> None:
         """Give the database that a restore kept its name back, and keep the restored one, or drop it."""
-        context, restorer = self._context, self._restorer
+        context, restorer = self.context, self.restorer
         context.step("look")
         undone = restorer.records.get(request.undoes)
         watchdog = Watchdog(self._settings.stall_seconds)
@@ -393,11 +437,11 @@ class _Run:
         plan.refuse_if_blocked()
         if not plan.swaps:
             raise Conflict(say("%(kept)s is gone.", kept=undone.kept_as), advice=say("Ask for undoing it again."))
-        self._save(beside=undone.kept_as, beside_oid=undone.target_oid, target_oid=undone.beside_oid)
+        self.save(beside=undone.kept_as, beside_oid=undone.target_oid, target_oid=undone.beside_oid)
         context.step("swap")
         connection = restorer.profile_of(self.record.server).connection
         try:
-            with facts.maintenance(connection, avoid=self.record.target, application=self._application) as session:
+            with facts.maintenance(connection, avoid=self.record.target, application=self.application) as session:
                 self._name(session)
         except psycopg.Error as error:
             raise describe(error, doing=say("The names could not be swapped.")) from error
@@ -407,23 +451,23 @@ class _Run:
 
     def _drop_undone(self) -> None:
         try:
-            self.record = self._restorer.drop_kept(self.record)
+            self.record = self.restorer.drop_kept(self.record)
         except StorageError as error:
-            self._context.log(f"{self.record.kept_as} could not be dropped and is kept: {error.cause}")
+            self.context.log(f"{self.record.kept_as} could not be dropped and is kept: {error.cause}")
         else:
-            self._context.log(f"{self.record.kept_as} was dropped")
+            self.context.log(f"{self.record.kept_as} was dropped")
 
-    def _verified(self, request: RestoreRequest) -> tuple[BackupRecord, Path, Archive]:
+    def verified(self, request: RestoreRequest) -> tuple[BackupRecord, Path, Archive]:
         """The archive, once its bytes are known to be the ones that were written. No server is asked before."""
-        restorer, context = self._restorer, self._context
+        restorer, context = self.restorer, self.context
         backup = restorer.catalog.get(request.backup_id)
         path = restorer.catalog.good_archive(backup)
         archive = read_archive(path)
         profile = restorer.profile_of(self.record.server)
         logs = restorer.logs_among(profile, backup.tables.keys())
         chosen = self._chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
-        progress = self._progress = RestoreProgress(
-            chosen.expected, chosen.entries, snapshot=request.mode is Mode.REPLACE
+        progress = self.progress = RestoreProgress(
+            chosen.expected, chosen.entries, snapshot=request.mode is not Mode.NEW
         )
 
         def watch() -> None:
@@ -441,36 +485,36 @@ class _Run:
         )
         return backup, path, archive
 
-    def _plan(self, request: RestoreRequest) -> RestorePlan:
+    def plan(self, request: RestoreRequest) -> RestorePlan:
         watchdog = Watchdog(self._settings.stall_seconds)
 
         def watch() -> None:
-            self._context.checkpoint()
+            self.context.checkpoint()
             watchdog.look("asking the server")
 
-        plan = self._restorer.plan(request, counting_seconds=0, watch=watch)
+        plan = self.restorer.plan(request, counting_seconds=0, watch=watch)
         plan.refuse_if_blocked()
-        self._context.log(
+        self.context.log(
             f"server {plan.server_version}, pg_restore {plan.installation.version if plan.installation else '?'}; "
             f"owners {'left out' if plan.no_owner else 'kept'}, grants {'left out' if plan.no_privileges else 'kept'}"
         )
         return plan
 
-    def _take_snapshot(self, plan: RestorePlan) -> None:
-        context, progress = self._context, self._progress
+    def take_snapshot(self, plan: RestorePlan) -> None:
+        context, progress = self.context, self.progress
         context.step("snapshot")
-        profile = self._restorer.profile_of(self.record.server)
+        profile = self.restorer.profile_of(self.record.server)
 
         def report(part: Progress) -> None:
             progress.snapshotted(part.done / part.total if part.total else 0.0)
             whole = progress.value("snapshot")
             context.report(replace(part, step="snapshot", done=whole.done, total=whole.total))
 
-        taken = self._restorer.take_snapshot(
+        taken = self.restorer.take_snapshot(
             PartOf(context, report=report), profile.with_(connection=profile.connection.to(plan.target))
         )
         progress.snapshotted(1.0)
-        self._save(snapshot_id=taken.backup_id)
+        self.save(snapshot_id=taken.backup_id)
         context.result(snapshot_id=taken.backup_id)
         context.log(f"snapshot of {plan.target}: {taken.backup_id}")
 
@@ -484,11 +528,11 @@ class _Run:
         watchdog = Watchdog(self._settings.stall_seconds)
 
         def watch() -> None:
-            self._context.checkpoint()
+            self.context.checkpoint()
             watchdog.look("creating")
 
         oid = patiently(session, lambda: beside.create(session, plan, self.record.beside), watch=watch)
-        self._save(beside_oid=oid, target_oid=target_oid)
+        self.save(beside_oid=oid, target_oid=target_oid)
         if target_oid is not None:
             patiently(session, lambda: self._try_properties(session, target_oid), watch=watch)
 
@@ -504,16 +548,16 @@ class _Run:
                 self.record.loader,
                 server=server,
                 database=self.record.beside,
-                application=self._application,
+                application=self.application,
             ),
             watch=lambda: watchdog.look("making a role"),
         )
-        self._context.log(f"loaded by the role {connection.user}, which has no special rights")
+        self.context.log(f"loaded by the role {connection.user}, which has no special rights")
         return connection
 
     def _load(self, request: LoadRequest, progress: RestoreProgress) -> None:
         try:
-            load(request, progress, self._context)
+            load(request, progress, self.context)
         except Denied as error:
             if not self.record.loader:
                 raise
@@ -536,14 +580,14 @@ class _Run:
                 server=server,
                 database=self.record.beside,
                 owner=plan.owner,
-                application=self._application,
+                application=self.application,
             ),
             watch=lambda: watchdog.look("handing over"),
         ):
-            self._save(loader="")
-            self._context.log(f"everything belongs to {plan.owner} now, and the role {name} is gone")
+            self.save(loader="")
+            self.context.log(f"everything belongs to {plan.owner} now, and the role {name} is gone")
         else:
-            self._context.log(
+            self.context.log(
                 f"everything stays with the role {name}, which cannot log in: {plan.owner} is a superuser, and the "
                 "server would run functions of the archive as the owner"
             )
@@ -561,14 +605,14 @@ class _Run:
             ) from error  # fmt: skip
 
     def _name(self, session: Session) -> None:
-        restorer = self._restorer
+        restorer = self.restorer
         watchdog = Watchdog(self._settings.stall_seconds)
         replaces = self.record.mode is not Mode.NEW
 
         def watch() -> None:
             # Once the target is closed a request to stop is not looked at: it takes less time than undoing it.
             if self.record.state is RestoreState.RUNNING:
-                self._context.checkpoint()
+                self.context.checkpoint()
             watchdog.look(self.record.state)
 
         def change() -> RestoreRecord:
@@ -579,47 +623,47 @@ class _Run:
                 self.record,
                 now=restorer.clock(),
                 save=self._remember,
-                checkpoint=self._context.checkpoint,
+                checkpoint=self.context.checkpoint,
             )
 
         named = patiently(session, change, watch=watch)
         if replaces:
-            self._context.log(f"names swapped; nobody could connect for {named.downtime_ms} ms; kept: {named.kept_as}")
-        self._finish(named.with_(state=RestoreState.COMPLETED, ended_at=restorer.clock()))
+            self.context.log(f"names swapped; nobody could connect for {named.downtime_ms} ms; kept: {named.kept_as}")
+        self.finish(named.with_(state=RestoreState.COMPLETED, ended_at=restorer.clock()))
 
-    def _finish(self, done: RestoreRecord) -> None:
+    def finish(self, done: RestoreRecord) -> None:
         # In this order: as long as it is not written that the names were swapped, `_undo` has to look.
-        self._restorer.records.save(done)
+        self.restorer.records.save(done)
         self.record = done
-        self._restorer.mark_undone(done)
+        self.restorer.mark_undone(done)
 
     def _remember(self, record: RestoreRecord) -> None:
         self.record = record
-        self._save()
+        self.save()
 
     def _undo(self, error: BaseException) -> bool:
         """Leave the target as it was, and say in the record how this ended. True when the swap turns out to be done:
         the server had carried it out, only its answer was lost. Raises what is to be told instead of `error`."""
         state, refusal = _ending(error)
-        if self.record.beside:
+        if self.record.beside or self.record.transaction:
             try:
-                self.record = self._restorer.settle(self.record)
+                self.record = self.restorer.settle(self.record)
             except StorageError as trouble:
                 # Its cause alone: that nothing was changed is not known then.
                 logger.warning("restore %s could not be settled: %s", self.record.restore_id, trouble.cause)
-                self._context.log(
+                self.context.log(
                     f"the server could not be put in order, it is tried again every minute: {trouble.cause}"
                 )
             else:
                 if self.record.state is RestoreState.COMPLETED:
-                    self._context.log(f"the names were swapped all the same: {error}")
+                    self.context.log(f"it was carried out all the same: {error}")
                     self._save_or_leave()
                     return True
-                self._context.log("the half-made database was dropped; the target is as it was")
-        if self.record.state is RestoreState.SWAPPING and self.record.beside:
+                self.context.log("put in order; the target is as it was")
+        if self.record.state is RestoreState.SWAPPING and (self.record.beside or self.record.transaction):
             refusal = told(refusal, effect=NOT_KNOWN)
         else:
-            self._save_or_leave(state=state, ended_at=self._restorer.clock(), error=refusal.to_json())
+            self._save_or_leave(state=state, ended_at=self.restorer.clock(), error=refusal.to_json())
         if refusal is not error and isinstance(error, Exception):
             raise refusal from error
         return False
@@ -627,13 +671,15 @@ class _Run:
     def _save_or_leave(self, **changes: object) -> None:
         """Write how it ended. When that cannot be written, the journal leads `Restores.reconcile` to the same."""
         try:
-            self._save(**changes)
+            self.save(**changes)
         except OSError as trouble:
             logger.warning("how restore %s ended could not be written: %s", self.record.restore_id, trouble)
 
 
 def _settle(session: Session, record: RestoreRecord, *, server: Connection) -> RestoreRecord:
     settled = swap.settle(session, record, server=server)
+    if record.mode is Mode.TABLES:
+        return rows_run.settle(session, settled)
     if record.loader and settled.state is not RestoreState.COMPLETED:
         restricted.remove(session, record.loader)
         settled = settled.with_(loader="")

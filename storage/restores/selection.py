@@ -12,7 +12,7 @@ from storage.backups import digest
 from storage.backups.record import BackupRecord, TableFacts
 from storage.postgres.archive import Archive, Entry
 from storage.postgres.quoting import full_name
-from storage.restores.request import Part, RestoreRequest
+from storage.restores.request import Mode, Part, RestoreRequest
 
 _LARGE_OBJECTS = frozenset({"BLOB", "BLOBS", "BLOB METADATA", "BLOB COMMENTS"})
 
@@ -32,7 +32,17 @@ class Selection:
 
 def of(request: RestoreRequest, *, backup: BackupRecord, archive: Archive, logs: Collection[str]) -> Selection:
     """`logs` are the log tables among those of the backup (schema.table)."""
-    if request.part is Part.SCHEMA:
+    if request.mode is Mode.TABLES:
+        chosen = frozenset(with_rows(request, backup=backup, archive=archive))
+        without = frozenset[str]()
+        left_out = frozenset(
+            entry.dump_id
+            for entry in archive.entries
+            if entry.kind != "TABLE DATA" or full_name(entry.schema, entry.name) not in chosen
+        )
+        source = backup.source
+        backup = backup.with_(tables={name: facts for name, facts in backup.tables.items() if name in chosen})
+    elif request.part is Part.SCHEMA:
         without = frozenset(backup.tables)
         left_out = frozenset(entry.dump_id for entry in archive.entries if _holds_data(entry))
         source = replace(backup.source, large_objects=0)
@@ -53,6 +63,12 @@ def of(request: RestoreRequest, *, backup: BackupRecord, archive: Archive, logs:
         entries=tuple(entry for entry in archive.entries if entry.dump_id not in left_out),
         without=tuple(sorted(without)),
     )
+
+
+def with_rows(request: RestoreRequest, *, backup: BackupRecord, archive: Archive) -> tuple[str, ...]:
+    """The tables whose rows are to be replaced: those that were chosen, or all that have rows in the archive."""
+    in_archive = {full_name(entry.schema, entry.name) for entry in archive.entries if entry.kind == "TABLE DATA"}
+    return tuple(sorted(request.tables or (name for name in in_archive if name in backup.tables)))
 
 
 def _holds_data(entry: Entry) -> bool:

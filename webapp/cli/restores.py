@@ -30,6 +30,12 @@ def _with_target(command: Any) -> Any:
         command
     )
     command = click.option("--no-logs", is_flag=True, help="Without the rows of log tables.")(command)
+    command = click.option(
+        "--tables", metavar="A,B", default="", help="Only the rows of these tables, in place of those that are there."
+    )(command)
+    command = click.option("--data-only", is_flag=True, help="The rows of all tables, in place of those there.")(
+        command
+    )
     command = click.option("--schema-only", is_flag=True, help="Without any rows.")(command)
     return click.argument("backup_id", metavar="ID")(command)
 
@@ -38,13 +44,30 @@ def _with_target(command: Any) -> Any:
 @_with_target
 @answers.with_json
 def plan(
-    backup_id: str, into: str | None, replace: bool, on: str, no_logs: bool, schema_only: bool, as_json: bool
+    backup_id: str,
+    into: str | None,
+    replace: bool,
+    on: str,
+    no_logs: bool,
+    schema_only: bool,
+    tables: str,
+    data_only: bool,
+    as_json: bool,
 ) -> int:
     """Say what restoring the backup ID would do, and what stands against it. Nothing is changed.
 
     Fails when something does, as the restore itself would.
     """
-    request = _request(backup_id, into=into, replace=replace, on=on, no_logs=no_logs, schema_only=schema_only)
+    request = _request(
+        backup_id,
+        into=into,
+        replace=replace,
+        on=on,
+        no_logs=no_logs,
+        schema_only=schema_only,
+        tables=tables,
+        data_only=data_only,
+    )
     with opened() as storage:
         planned = storage.restores.plan(request)
     if as_json:
@@ -65,6 +88,8 @@ def run(
     on: str,
     no_logs: bool,
     schema_only: bool,
+    tables: str,
+    data_only: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -73,10 +98,19 @@ def run(
     With --replace, a snapshot of the present database is taken first, and it stays as NAME_before_TIME. Until the names
     are swapped, Ctrl-C and every failure leave it as it was.
     """
-    request = _request(backup_id, into=into, replace=replace, on=on, no_logs=no_logs, schema_only=schema_only)
+    request = _request(
+        backup_id,
+        into=into,
+        replace=replace,
+        on=on,
+        no_logs=no_logs,
+        schema_only=schema_only,
+        tables=tables,
+        data_only=data_only,
+    )
     with opened() as storage:
         storage.settle()  # a killed command may have left its database beside the one that is meant
-        confirmed = _confirmed(storage, request, yes=yes) if replace else ""
+        confirmed = _confirmed(storage, request, yes=yes) if request.mode.changes_present else ""
         job, ours = storage.restores.start(request, by=answers.who(), confirmed=confirmed, background=False)
         audited(storage, "restore_requested", request.target or job.database, backup=backup_id,
                 mode=request.mode.value, job=job.job_id)  # fmt: skip
@@ -189,12 +223,26 @@ def _typed(name: str) -> str:
 
 
 def _request(
-    backup_id: str, *, into: str | None, replace: bool, on: str, no_logs: bool, schema_only: bool
+    backup_id: str,
+    *,
+    into: str | None,
+    replace: bool,
+    on: str,
+    no_logs: bool,
+    schema_only: bool,
+    tables: str,
+    data_only: bool,
 ) -> RestoreRequest:
+    if tables or data_only:
+        if replace or into is not None or no_logs or schema_only or (tables and data_only):
+            raise click.UsageError("--tables and --data-only stand alone: the rows go into the present database.")
+        named = [name.strip() for name in tables.split(",") if name.strip()]
+        full = tuple(name if "." in name else f"public.{name}" for name in named)
+        return RestoreRequest(backup_id=backup_id, mode=Mode.TABLES, on=on, tables=full)
     if replace and into is not None:
         raise click.UsageError("--into and --replace exclude each other.")
     if not replace and into is None:
-        raise click.UsageError("Say where to: --into NEWNAME, or --replace.")
+        raise click.UsageError("Say where to: --into NEWNAME, --replace, or --tables A,B.")
     if no_logs and schema_only:
         raise click.UsageError("--no-logs and --schema-only exclude each other.")
     return RestoreRequest(

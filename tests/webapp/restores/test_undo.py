@@ -7,7 +7,7 @@ import re
 import pytest
 
 from storage.backups.record import BackupRecord
-from storage.jobs.model import JobState
+from storage.jobs.model import JobKind, JobState
 from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
 from storage.restores.record import RestoreRecord
@@ -28,7 +28,8 @@ def rows(database: Connection) -> int:
 
 def carried_out(storage: Storage) -> RestoreRecord:
     """Carry out the job that was asked for last."""
-    job = storage.runner.run_here(storage.jobs.newest_first()[0])
+    waiting = (job for job in storage.jobs.newest_first() if job.kind is JobKind.RESTORE and not job.ended)
+    job = storage.runner.run_here(next(waiting))
     assert job.state is JobState.COMPLETED, job.error
     return storage.restores.get(job.result["restore_id"])
 
