@@ -114,6 +114,7 @@ def paths(page: Page, running: Running) -> dict[str, str]:
         "accounts",
         "accounts/ben",
         "account",
+        "audit",
         "system",
     )
     found = {"overview": ""} | {place.replace("/", "_"): place for place in places}

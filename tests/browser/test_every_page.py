@@ -41,6 +41,8 @@ def addresses(pghaven: Pghaven) -> list[str]:
         "account",
         "accounts",
         "accounts/ana",
+        "audit",
+        "audit/verify",
         "system",
     ]
 

@@ -38,7 +38,7 @@ def reader(app: Flask, busy: Storage) -> Browser:
 
 def test_who_did_what_from_where_is_on_the_page_newest_first(reader: Browser) -> None:
     page = reader.get("/audit").text
-    assert page.index("Restored a database") < page.index("b59") < page.index("b58")
+    assert page.index("A restore · <b>Failed</b>") < page.index("b59") < page.index("b58")
     assert "192.0.2.7" in page
     assert "bytes=12" in page
 
