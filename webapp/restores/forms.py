@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from werkzeug.datastructures import MultiDict
 
 from storage.errors import Invalid, Message, say
 from storage.restores.request import Mode, Part, RestoreRequest
@@ -32,7 +33,7 @@ class Asked:
         return self.refused_name.cause if self.refused_name else None
 
 
-def read(values: Mapping[str, str]) -> Asked:
+def read(values: MultiDict[str, str]) -> Asked:
     """Raises Invalid when no backup or an unknown mode is named. A name that cannot be one is told at its field, and
     the plan is made with a proposed one."""
     backup_id = (values.get("backup") or values.get("backup_id") or "").strip()
@@ -45,7 +46,7 @@ def read(values: Mapping[str, str]) -> Asked:
             say("“%(mode)s” is not a way to restore.", mode=values.get("mode", "")[:40]),
             advice=say("Choose a new database, or replacing the present one."),
         ) from None
-    if mode not in (Mode.NEW, Mode.REPLACE):
+    if mode is Mode.UNDO:
         raise Invalid(
             say("“%(mode)s” is not a way to restore.", mode=mode.value),
             advice=say("Choose a new database, or replacing the present one."),
@@ -53,12 +54,15 @@ def read(values: Mapping[str, str]) -> Asked:
     what = values.get("what") or "all"
     if what not in WHAT:
         raise Invalid(say("“%(what)s” is not a part of a backup.", what=what[:40]))
+    if mode is Mode.TABLES:
+        what = "all"
     chosen = RestoreRequest(
         backup_id=backup_id,
         mode=mode,
         on=values.get("on", "").strip(),
         part=Part.SCHEMA if what == "schema" else Part.ALL,
         no_logs=what == "no_logs",
+        tables=tuple(values.getlist("table")) if mode is Mode.TABLES else (),
     )
     name = values.get("into", "").strip() if mode is Mode.NEW else ""
     refused = None

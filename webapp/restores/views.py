@@ -15,7 +15,6 @@ from werkzeug.wrappers import Response
 from storage.backups.record import BackupRecord
 from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord
-from storage.restores.request import Mode
 from storage.restores.undo import can_be_undone
 from webapp.answers import see
 from webapp.audited import audited
@@ -89,7 +88,7 @@ def start() -> Response | tuple[str, int]:
         return _plan_page(asked, decided), 422
     if decided.blocked or asked.plan != decided.digest:
         return _plan_page(asked, decided, changed=asked.plan != decided.digest), 409
-    if decided.mode is Mode.REPLACE and asked.typed != decided.target:
+    if decided.mode.changes_present and asked.typed != decided.target:
         return _confirm_page(asked, decided, typed=asked.typed, wrong=True), 422
     job, _ = storage().restores.start(decided.request, by=current_name(), confirmed=asked.typed)
     audited("restore_requested", decided.target, backup=record.backup_id, mode=decided.mode.value, job=job.job_id)

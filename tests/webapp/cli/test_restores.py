@@ -115,3 +115,12 @@ def test_the_schema_alone_and_a_restore_without_logs_are_asked_for_by_options(
     assert with_shop(*arguments, "--schema-only", "--no-logs").code == 2
     done = with_shop(*arguments, "--schema-only", "--json").good().json
     assert (done["rows_compared"], rows(copy, "orders")) == (0, 0)
+
+
+def test_rows_of_chosen_tables_alone_are_replaced(with_shop: Terminal, shop: Connection, backup_id: str) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("DELETE FROM orders WHERE id > 150")
+    assert with_shop("restores", "run", backup_id, "--tables", "orders", "--into", "x").code == 2
+    assert with_shop("restores", "run", backup_id, "--tables", "orders").code == 8
+    done = with_shop("restores", "run", backup_id, "--tables", "orders", "--yes", "--json").good().json
+    assert (done["tables"], done["kept_as"], rows(shop, "orders")) == (["public.orders"], "", 200)

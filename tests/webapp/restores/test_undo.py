@@ -108,3 +108,20 @@ def test_a_part_is_chosen_planned_and_started(
     assert ana.post("/restores", data={**form, **token(page)}).status_code == 303
     assert rows(empty_database.to(carried_out(shop).target)) == 0
     assert ana.get(f"/restores/new?backup={backup.backup_id}&what=half").status_code == 422
+
+
+def test_rows_of_chosen_tables_are_planned_confirmed_by_the_typed_name_and_replaced(
+    ana: Browser, shop: Storage, backup: BackupRecord, empty_database: Connection
+) -> None:
+    a_day_later(empty_database)
+    page = ana.get(f"/restores/new?backup={backup.backup_id}&mode=tables&table=public.orders").text
+    assert "Nothing else is touched" in words(page) and 'value="public.users">' in page
+    form = fields(page) | token(page)
+    assert form["table"] == "public.orders"
+    assert ana.post("/restores", data={**form, "typed": "orders"}).status_code == 422
+    assert ana.post("/restores", data={**form, "typed": empty_database.dbname}).status_code == 303
+    record = carried_out(shop)
+    assert (rows(empty_database), record.tables) == (100, ("public.orders",))
+    with connect(empty_database, application="tests") as session:
+        assert session.execute("SELECT count(*) FROM users").fetchone() == (4,)
+    assert "public.orders" in ana.get(f"/restores/{record.restore_id}").text
