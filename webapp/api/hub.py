@@ -10,7 +10,8 @@ from flask_babel import force_locale
 from werkzeug.exceptions import HTTPException
 
 from storage.backups.exporting import Content
-from storage.errors import Denied, LockHeld, Message, NotFound, StorageError, Unreachable, say
+from storage.backups.upload import TooLarge
+from storage.errors import Denied, Invalid, LockHeld, Message, NotFound, StorageError, Unreachable, say
 from webapp.answers import answer
 from webapp.api import streams
 from webapp.api.transfer import Transfer
@@ -28,6 +29,7 @@ BUSY = say("Another admin is working on a backup; try again later.")
 ONE_AT_A_TIME = say("So that the data stays consistent, one backup operation at a time can be carried out.")
 OUT_OF_REACH = say("The database cannot be reached; look whether its server runs.")
 NOT_EXPORTED = say("The database could not be exported.")
+NOT_IMPORTED = say("The data could not be imported.")
 OCTETS = "application/octet-stream"
 
 
@@ -55,7 +57,7 @@ def export() -> Response:
 
     Without `excludeLogs` or `mode` everything is in it. A transfer that ends without an error is whole.
     """
-    database, content = _database(), _content()
+    database, content = database_asked_for(""), _content()
     if request.method == "HEAD":
         return Response(mimetype=OCTETS)
     slot = streams.enter()
@@ -95,9 +97,9 @@ def _content() -> Content:
     return Content.EXCLUDE_LOGS if request.args.get("excludeLogs", "").lower() == "true" else Content.FULL
 
 
-def _database() -> str:
+def database_asked_for(name: str) -> str:
     """The registered name of the database asked for, or of the default one."""
-    if name := request.args.get("database", "").strip():
+    if name := name.strip() or request.args.get("database", "").strip():
         return storage().databases.get(name).name
     default = storage().databases.default()
     if default is None:
@@ -113,9 +115,14 @@ def said(*parts: Message | None) -> str:
         return "".join(translated(part) for part in parts)
 
 
+class Unusable(Invalid):
+    """What claude-code-hub refuses with 400."""
+
+
 @bp.errorhandler(StorageError)
 def refused(error: StorageError) -> Response:
-    return with_headers(answer(shown(_refusal(error)), status_of(error)), error)
+    status = 400 if isinstance(error, Unusable) else status_of(error)
+    return with_headers(answer(shown(_refusal(error)), status), error)
 
 
 @bp.errorhandler(HTTPException)
@@ -131,9 +138,28 @@ def _refusal(error: StorageError) -> HubRefusal:
             return HubRefusal(error=said(BUSY), details=said(ONE_AT_A_TIME))
         case Unreachable():
             return HubRefusal(error=said(OUT_OF_REACH), details=said(error.cause, error.advice))
-        case NotFound() | streams.TooManyStreams():
+        case TooLarge():
+            return _too_large()
+        case NotFound() | Unusable() | streams.TooManyStreams():
             return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
         case Denied() if not error.words:
             return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
         case _:
-            return HubRefusal(error=said(NOT_EXPORTED), details=said(error.cause, error.advice))
+            failed = NOT_IMPORTED if request.method == "POST" else NOT_EXPORTED
+            return HubRefusal(error=said(failed), details=said(error.cause, error.advice))
+
+
+def _too_large() -> HubRefusal:
+    """With the size that was announced."""
+    megabyte = 1024 * 1024
+    limit = storage().uploads.limit / megabyte
+    return HubRefusal(
+        error=said(say("The file is too large; at most %(limit)sMB are supported.", limit=round(limit))),
+        details=said(
+            say(
+                "This file: %(size)sMB, limit: %(limit)sMB",
+                size=f"{(request.content_length or 0) / megabyte:.2f}",
+                limit=round(limit),
+            )
+        ),
+    )

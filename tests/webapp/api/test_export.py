@@ -95,7 +95,7 @@ def test_a_pg_dump_that_dies_resets_the_connection_of_a_client_without_chunks(
         with pytest.raises(ConnectionResetError):
             while connection.recv(1 << 20):
                 pass
-        assert first.startswith(b"HTTP/1.0 200") or first.startswith(b"HTTP/1.1 200")
+        assert first.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
 
 
 def read_rest(connection: object, first: bytes) -> bytes:

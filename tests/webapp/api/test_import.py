@@ -1,0 +1,182 @@
+"""POST /api/admin/database/import: an archive replaces the database, told by events; nothing else happens to it."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from psycopg import sql
+from werkzeug.test import TestResponse
+
+from storage.jobs.model import JobKind
+from storage.jobs.turns import lock_name
+from storage.opening import Storage
+from storage.postgres.connection import Connection, connect, write_pass_file
+from tests.servers import Server
+from tests.webapp.api.conftest import Serving, eventually
+from tests.webapp.conftest import Browser
+from webapp import create_app
+
+PATH = "/api/admin/database/import"
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def script(working: Storage) -> FlaskClient:
+    """A program with a token."""
+    client = create_app(working).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {working.accounts.create_token('ana')}"
+    return client
+
+
+@pytest.fixture
+def archive(server: Server, empty_database: Connection, tmp_path: Path) -> Any:
+    """A dump of 500 orders and five lines of log; of both, half are gone from the database since."""
+    with connect(empty_database, application="tests") as session:
+        session.execute("CREATE TABLE orders AS SELECT generate_series(1, 500) AS id")
+        for table in ("users", "keys", "providers", "message_request", "model_prices"):
+            session.execute(f"CREATE TABLE {table} AS SELECT generate_series(1, 5) AS id")  # type: ignore[arg-type]
+    environment = empty_database.environment(write_pass_file(tmp_path, empty_database), application="tests")
+    dump = subprocess.run(
+        [server.installation.program("pg_dump"), "-Fc"],
+        env={**environment, **server.installation.environment()}, check=True, capture_output=True,
+    )  # fmt: skip
+    with connect(empty_database, application="tests") as session:
+        session.execute("DELETE FROM orders WHERE id > 250")
+    yield dump.stdout
+    with connect(empty_database.to("postgres"), application="tests") as session:
+        kept = session.execute(
+            "SELECT datname::text FROM pg_database WHERE datname ~ %s", (f"^{empty_database.dbname}_(before|restoring)",)
+        )
+        for (name,) in kept.fetchall():
+            session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def send(client: FlaskClient, body: bytes, name: str = "backup.dump", **fields: str) -> TestResponse:
+    headers = {"Accept-Language": fields.pop("language", "zh-CN")}
+    data = {"file": (io.BytesIO(body), name), "cleanFirst": "true", "database": "shop", **fields}
+    return client.post(PATH, data=data, headers=headers, content_type="multipart/form-data")
+
+
+def events_of(answer: TestResponse) -> list[dict[str, Any]]:
+    lines = [line for line in answer.text.split("\n\n") if line]
+    assert all(line.startswith(("data: ", ": ")) and "\n" not in line for line in lines)
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+def rows(connection: Connection, table: str) -> int:
+    with connect(connection, application="tests") as session:
+        found = session.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    assert found
+    return int(found[0])
+
+
+def test_the_archive_replaces_the_database_and_the_events_end_with_complete(
+    script: FlaskClient, archive: bytes, empty_database: Connection
+) -> None:
+    answer = send(script, archive)
+    assert answer.status_code == 200 and answer.mimetype == "text/event-stream"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    events = events_of(answer)
+    assert events[-1] == {"type": "complete", "message": "数据导入和迁移全部完成！", "exitCode": 0}, events[-3:]
+    assert events[-2] == {"type": "progress", "message": "数据导入成功！"}
+    assert {event["type"] for event in events[:-1]} == {"progress"}
+    assert rows(empty_database, "orders") == 500 and rows(empty_database, "message_request") == 5
+
+
+def test_without_logs_their_tables_are_there_and_empty(
+    script: FlaskClient, archive: bytes, empty_database: Connection
+) -> None:
+    events = events_of(send(script, archive, skipLogs="true", language="en"))
+    assert events[-1]["type"] == "complete" and events[-1]["message"].startswith("Import"), events[-3:]
+    assert rows(empty_database, "orders") == 500 and rows(empty_database, "message_request") == 0
+
+
+def test_the_same_archive_can_be_imported_twice(
+    script: FlaskClient, archive: bytes, empty_database: Connection, working: Storage
+) -> None:
+    assert events_of(send(script, archive))[-1]["type"] == "complete"
+    with connect(empty_database, application="tests") as session:
+        session.execute("DELETE FROM orders")
+    assert events_of(send(script, archive))[-1]["type"] == "complete"
+    assert rows(empty_database, "orders") == 500
+
+
+def test_what_is_no_archive_is_refused_and_changes_nothing(
+    script: FlaskClient, archive: bytes, empty_database: Connection, working: Storage
+) -> None:
+    assert (answer := send(script, archive, name="backup.sql")).status_code == 400
+    assert answer.json == {"error": "文件格式错误，仅支持 .dump 格式的备份文件"}
+    nothing = script.post(PATH, data={"cleanFirst": "true"}, content_type="multipart/form-data")
+    assert nothing.status_code == 400 and nothing.json == {"error": "缺少备份文件"}
+    assert send(script, b"CREATE TABLE x ();").status_code == 422
+    assert send(script, archive[: len(archive) // 2]).status_code == 409
+    merge = send(script, archive, cleanFirst="false")
+    assert merge.status_code == 400 and merge.json and "cleanFirst" in merge.json["error"]
+    assert rows(empty_database, "orders") == 250
+    assert not working.jobs.newest_first() and not working.backups.catalog.all()
+
+
+def test_a_busy_database_is_409_as_claude_code_hub_says_it(
+    script: FlaskClient, archive: bytes, working: Storage
+) -> None:
+    with working.locks.hold(lock_name("shop"), holder="a test"):
+        answer = send(script, archive)
+    assert answer.status_code == 409 and answer.json
+    assert answer.json["error"] == "其他管理员正在执行备份操作，请稍后重试"
+
+
+def test_a_failure_ends_with_error_and_the_database_is_as_it_was(
+    script: FlaskClient, archive: bytes, empty_database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that holds on to the database beside would be rare; a full disk under the archive is not."""
+    from storage.backups.catalog import Catalog
+    from storage.errors import Damaged, say
+
+    def damaged(*_: object) -> Path:
+        raise Damaged(say("The archive is damaged."))
+
+    monkeypatch.setattr(Catalog, "good_archive", damaged)
+    events = events_of(send(script, archive, language="en"))
+    assert events[-1]["type"] == "error" and events[-1]["exitCode"] == 1, events[-3:]
+    assert "The archive is damaged." in events[-1]["message"]
+    assert rows(empty_database, "orders") == 250
+
+
+def test_a_client_that_goes_cancels_the_job_and_the_database_is_as_it_was(
+    serving: Serving, working: Storage, archive: bytes, empty_database: Connection
+) -> None:
+    """The job waits for its turn, which another holds from just after it was asked for."""
+    body = b"".join(
+        [
+            b'--x\r\nContent-Disposition: form-data; name="cleanFirst"\r\n\r\ntrue\r\n',
+            b'--x\r\nContent-Disposition: form-data; name="database"\r\n\r\nshop\r\n',
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.dump"\r\n\r\n' + archive + b"\r\n--x--\r\n",
+        ]
+    )
+    with connect(empty_database, application="tests", autocommit=False) as session:
+        session.execute("LOCK TABLE orders")  # the snapshot, or the look at the tables, waits for it
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
+            connection.sendall(
+                f"POST {PATH} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {serving.token}\r\n"
+                f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            )
+            assert eventually(lambda: bool(working.jobs.active("shop", JobKind.RESTORE)))
+        assert eventually(lambda: not working.jobs.active("shop"))
+    [job] = [job for job in working.jobs.newest_first() if job.kind is JobKind.RESTORE]
+    assert job.state.value in ("cancelled", "failed")
+    assert rows(empty_database, "orders") == 250
+    assert eventually(lambda: not serving.holds_turn())
+
+
+def test_who_may_not_gets_json(client: Browser, user: Browser, admin: Browser) -> None:
+    assert client.post(PATH, csrf=False).status_code in (401, 403)
+    assert user.post(PATH).status_code == 403
+    assert admin.post(PATH, csrf=False).status_code == 403
