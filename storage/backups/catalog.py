@@ -196,7 +196,8 @@ class Catalog:
         def edit(current: BackupRecord) -> BackupRecord:
             if current.state is BackupState.TRASHED:  # moved to the trash meanwhile, and not brought back by a look
                 return current
-            return current.move_to(state, verified=verification)
+            trashed = current.trashed if state is BackupState.MISSING else None
+            return current.move_to(state, verified=verification, trashed=trashed)
 
         return self.change(record.backup_id, edit)
 

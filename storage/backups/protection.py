@@ -69,7 +69,7 @@ def protection(
         (job for job in jobs if job.kind is JobKind.TAKE and job.database == database and not job.ended), None
     )
     good = next((record for record in newest_first if record.good), None)
-    whole = next((record for record in newest_first if record.state in TAKEN_WHOLE), None)
+    whole = next((record for record in newest_first if record.state in TAKEN_WHOLE and not record.let_go), None)
     failed = _failures(newest_first)
     age = now - good.started_at if good else None
     if whole is not None and not whole.good:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from storage.backups.copies import Copy
+from storage.backups.copies import Copy, CopyState
 from storage.backups.proof import Proof
 from storage.clock import from_required_text, from_text, to_text
 from storage.errors import Conflict, InvalidRecord, Message, say
@@ -239,7 +239,7 @@ class BackupRecord:
     proof: Proof | None = None
     """What came of the newest proof; None before the first."""
     trashed: Trashed | None = None
-    """While it is in the trash."""
+    """While it is in the trash; and afterwards, missing, where copies of it are kept elsewhere."""
     brought: Brought | None = None
     """Of an uploaded one."""
     error: Mapping[str, Any] | None = None
@@ -254,6 +254,16 @@ class BackupRecord:
     def ours(self) -> bool:
         """Whether pghaven took it and counted it: only such a backup protects, and can be compared with."""
         return self.kind is not BackupKind.UPLOADED
+
+    @property
+    def copied(self) -> bool:
+        """Whether there is a good copy of it somewhere else."""
+        return any(copy.state is CopyState.COMPLETE for copy in self.copies)
+
+    @property
+    def let_go(self) -> bool:
+        """Whether its archive here was deleted on purpose, and the record stays for its copies."""
+        return self.state is BackupState.MISSING and self.trashed is not None
 
     def copy_at(self, destination: str) -> Copy | None:
         return next((copy for copy in self.copies if copy.destination == destination), None)

@@ -84,7 +84,7 @@ def facts(records: Iterable[BackupRecord], *, in_use: Collection[str] = ()) -> l
             bytes=0 if record.state is BackupState.MISSING else record.bytes,
         )
         for record in records
-        if record.state in TAKEN_WHOLE
+        if record.state in TAKEN_WHOLE and not record.let_go
     ]
 
 
@@ -92,7 +92,11 @@ def failing(records: Iterable[BackupRecord]) -> bool:
     """Whether the newest runs gave no good backup, one after the other. One that a person cancelled says nothing, nor
     does one that is in the trash; a file that is gone or damaged says that something is wrong with the disk."""
     runs = sorted(
-        (record for record in records if record.state not in _SAY_NOTHING and record.kind is not BackupKind.UPLOADED),
+        (
+            record
+            for record in records
+            if record.state not in _SAY_NOTHING and record.kind is not BackupKind.UPLOADED and not record.let_go
+        ),
         key=lambda record: (record.started_at, record.backup_id),
     )
     newest = runs[-FAILING_AFTER:]

@@ -170,7 +170,7 @@ def _state(newest_first: list[BackupRecord], *, running: bool) -> DayState:
         return DayState.RUNNING
     if not newest_first:
         return DayState.NOTHING
-    states = [record.state for record in newest_first]
+    states = [BackupState.TRASHED if record.let_go else record.state for record in newest_first]
     if any(state in _GONE_BAD for state in states):
         return DayState.DAMAGED
     # What came after the newest good one was not made good again on this day.

@@ -44,10 +44,8 @@ class Trash:
 
     def all(self) -> list[BackupRecord]:
         """What is in the trash; what came last is first."""
-        found = self.catalog.find(states={BackupState.TRASHED})
-        return sorted(
-            found, key=lambda record: record.trashed.at if record.trashed else record.started_at, reverse=True
-        )
+        found = [(one.trashed.at, one) for one in self.catalog.find(states={BackupState.TRASHED}) if one.trashed]
+        return [record for _, record in sorted(found, key=lambda pair: (pair[0], pair[1].backup_id), reverse=True)]
 
     def held(self) -> AbstractContextManager[None]:
         """Nobody else moves anything into the trash or out of it in this block, in any process."""
@@ -122,7 +120,8 @@ class Trash:
             return back
 
     def erase(self, backup_id: str) -> BackupRecord:
-        """Delete a backup that is in the trash, for good; returns what its record was."""
+        """Delete a backup that is in the trash, for good; returns what its record was. Where a destination has a copy,
+        the record stays, *missing*, and the destination decides how long the copy is kept."""
         with self.held():
             record = self.catalog.get(backup_id)
             self._trashed(record)
@@ -151,6 +150,7 @@ class Trash:
                 except (OSError, StorageError) as error:
                     logger.warning("backup %s in the trash: %s", record.backup_id, error)
             self._sweep()
+            self._forget_what_is_nowhere()
         for record in erased:
             logger.info("backup %s of %s was erased from the trash", record.backup_id, record.database)
         return erased
@@ -170,7 +170,11 @@ class Trash:
         crashpoint("erase:removed")
         for place in places:
             _remove(place.with_suffix(".json"))
-        self.catalog.forget(leaving.backup_id)
+        if leaving.copied:
+            back = self._trashed(leaving).archive
+            self.catalog.change(leaving.backup_id, lambda current: current.move_to(BackupState.MISSING, archive=back))
+        else:
+            self.catalog.forget(leaving.backup_id)
         crashpoint("erase:forgotten")
 
     def _carry(self, record: BackupRecord) -> None:
@@ -198,6 +202,13 @@ class Trash:
             ours = {self.catalog.copy_path(record) for record in self.all()}
             if copy not in ours:
                 _remove(copy)
+
+    def _forget_what_is_nowhere(self) -> None:
+        """The record of a backup that was erased here goes with its last copy elsewhere."""
+        for record in self.catalog.find(states={BackupState.MISSING}):
+            if record.let_go and not record.copied:
+                _remove(self.catalog.copy_path(record))
+                self.catalog.forget(record.backup_id)
 
     def _place(self, record: BackupRecord) -> str:
         """Where an archive waits: in the trash, or where it is when the trash is on another disk."""

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from storage import crashpoints
+from storage.backups import retention
 from storage.backups.catalog import Catalog
+from storage.backups.copies import Copy, CopyState
+from storage.backups.protection import protection
 from storage.backups.record import BackupRecord, BackupState
 from storage.backups.trash import Trash
 from storage.errors import Conflict, Damaged
@@ -157,6 +161,35 @@ def test_a_look_that_ends_after_the_move_does_not_bring_a_backup_back(trash: Tra
     assert record.verified is not None
     trash.discard(record.backup_id, by="ana")
     assert trash.catalog.record_verification(record, record.verified).state is BackupState.TRASHED
+
+
+def test_a_backup_with_a_copy_elsewhere_stays_known_until_that_goes(trash: Trash) -> None:
+    copy = Copy(destination="far", state=CopyState.COMPLETE, key="shop/x.dump", bytes=len(BODY), at=NOON)
+    keep(trash, a_backup(at=NOON - timedelta(hours=1)))
+    record = keep(trash, a_backup(at=NOON - timedelta(days=1), copies=(copy,)))
+    trash.discard(record.backup_id, by="ana")
+    trash.empty()
+    gone = trash.catalog.get(record.backup_id)
+    assert (gone.state, gone.let_go, gone.archive) == (BackupState.MISSING, True, record.archive)
+    assert trash.all() == [] and not trash.catalog.archive_path(gone).exists()
+    assert [known.backup_id for known in retention.facts([gone])] == []
+    assert protection("shop", trash.catalog.all(), now=NOON).protected
+    trash.settle()
+    assert trash.catalog.get(record.backup_id) == gone
+
+    # Brought back, it is as good as any other.
+    trash.catalog.archive_path(gone).write_bytes(BODY)
+    assert record.verified is not None
+    back = trash.catalog.record_verification(gone, record.verified)
+    assert (back.good, back.trashed) == (True, None)
+    trash.discard(record.backup_id, by="ana")
+    trash.empty()
+
+    deleted = replace(copy, state=CopyState.DELETED)
+    trash.catalog.change(record.backup_id, lambda current: current.with_copy(deleted))
+    trash.settle()
+    assert len(trash.catalog.all()) == 1
+    assert trash.catalog.rebuild() == []
 
 
 WORK = """
