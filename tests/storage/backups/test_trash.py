@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -194,6 +195,7 @@ def test_a_backup_with_a_copy_elsewhere_stays_known_until_that_goes(trash: Trash
 
 WORK = """
 import sys
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from tests.storage.backups.test_trash import open_trash
@@ -283,3 +285,23 @@ def test_killed_on_the_way_into_the_trash_it_can_still_be_put_back_at_once(
     killed(trash, record, "discard", at=point)
     assert open_trash(trash.catalog.data_folder).put_back(record.backup_id).good
     whole(trash, record.backup_id)
+
+
+def test_archives_on_a_disk_of_their_own_wait_where_they_are(storage_folder: Path) -> None:
+    """Moving between disks is a copy, and can be half done."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (storage_folder / "archives").symlink_to(elsewhere)
+        assert os.stat(elsewhere).st_dev != storage_folder.stat().st_dev
+        trash = open_trash(storage_folder, registered=False)
+        record = keep(trash, a_backup())
+        trashed = trash.discard(record.backup_id, by="ana")
+        assert (trashed.state, trashed.archive) == (BackupState.TRASHED, record.archive)
+        assert trash.settle() == [] and trash.catalog.archive_path(trashed).exists()
+        shutil.rmtree(storage_folder / "metadata")
+        again = open_trash(storage_folder, registered=False)
+        assert again.catalog.rebuild() == [trashed]
+        assert again.put_back(record.backup_id) == record
+        assert again.catalog.good_archive(record).read_bytes() == BODY
+        again.discard(record.backup_id, by="ana")
+        again.empty()
+        assert (again.catalog.all(), files(storage_folder)) == ([], [])
