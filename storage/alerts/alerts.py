@@ -45,6 +45,7 @@ class Alerts:
         sender: Sender | None = None,
         on_done: OnDone = lambda alert, delivery: None,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._box, self._clock, self._zone, self.language = box, clock, ZoneInfo(zone), language
         self._hold, self._wording = hold, wording
         self._shelf = Shelf(folder / "alerts.json", hold=hold, from_environment=from_environment)
