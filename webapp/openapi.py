@@ -48,6 +48,11 @@ class Document:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """What was found when a backup was proven, with more in it than is promised."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListQuery:
     limit: int = 100
     """At most 1000."""

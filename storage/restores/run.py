@@ -167,7 +167,7 @@ class Restorer:
             facts=found,
             installations=self.installations(),
             now=self.clock(),
-            logs=self.logs_among(profile, backup.tables.keys()),
+            logs=self.logs_among(profile, selection.table_names(backup)),
             after=self.after_restore(backup),
             rows=self._look_at_rows(request, profile, archive, backup) if request.target in found.databases else None,
             snapshot=self._look_for_snapshot(request, profile) if request.target in found.databases else None,
@@ -464,7 +464,7 @@ class Running:
         path = restorer.catalog.good_archive(backup)
         archive = read_archive(path)
         profile = restorer.profile_of(self.record.server)
-        logs = restorer.logs_among(profile, backup.tables.keys())
+        logs = restorer.logs_among(profile, selection.table_names(backup))
         chosen = self._chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
         progress = self.progress = RestoreProgress(
             chosen.expected, chosen.entries, snapshot=request.mode is not Mode.NEW

@@ -47,7 +47,7 @@ def of(request: RestoreRequest, *, backup: BackupRecord, archive: Archive, logs:
         left_out = frozenset(entry.dump_id for entry in archive.entries if _holds_data(entry))
         source = replace(backup.source, large_objects=0)
     else:
-        without = frozenset(logs) & backup.tables.keys() if request.no_logs else frozenset()
+        without = frozenset(logs) & frozenset(table_names(backup)) if request.no_logs else frozenset()
         left_out = frozenset(
             entry.dump_id
             for entry in archive.entries
@@ -63,6 +63,11 @@ def of(request: RestoreRequest, *, backup: BackupRecord, archive: Archive, logs:
         entries=tuple(entry for entry in archive.entries if entry.dump_id not in left_out),
         without=tuple(sorted(without)),
     )
+
+
+def table_names(backup: BackupRecord) -> Collection[str]:
+    """schema.table of those in the backup; an uploaded archive has no manifest, and says them itself."""
+    return backup.tables.keys() or (backup.brought.tables if backup.brought else ())
 
 
 def with_rows(request: RestoreRequest, *, backup: BackupRecord, archive: Archive) -> tuple[str, ...]:

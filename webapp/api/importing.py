@@ -26,7 +26,7 @@ from webapp.openapi import described
 from webapp.permissions import requires
 
 LOOK_EVERY = 0.2
-HEARTBEAT = 2.0
+HEARTBEAT = 1.0
 """Seconds after which an event that says nothing shows whether the client is still there."""
 
 NO_FILE = say("The backup file is missing.")

@@ -12,6 +12,7 @@ from storage.proofs import certificate
 from webapp.answers import answer, see
 from webapp.audited import audited
 from webapp.current import current_name, storage, wants_json
+from webapp.openapi import Certificate, described
 from webapp.permissions import requires
 
 bp = Blueprint("proofs", __name__)
@@ -47,6 +48,7 @@ def show(backup_id: str) -> str | AnyResponse:
 
 @bp.get("/api/backups/<backup_id>/proof")
 @requires("see backups")
+@described({200: Certificate}, tag="pghaven", refusals=(404,))
 def api_show(backup_id: str) -> AnyResponse:
     record = _tried(backup_id)
     assert record.proof is not None

@@ -14,7 +14,9 @@ from flask.testing import FlaskClient
 from psycopg import sql
 from werkzeug.test import TestResponse
 
-from storage.jobs.model import JobKind
+from storage.backups.catalog import Catalog
+from storage.errors import Damaged, say
+from storage.jobs.model import JobKind, JobState
 from storage.jobs.turns import lock_name
 from storage.opening import Storage
 from storage.postgres.connection import Connection, connect, write_pass_file
@@ -52,9 +54,8 @@ def archive(server: Server, empty_database: Connection, tmp_path: Path) -> Any:
         session.execute("DELETE FROM orders WHERE id > 250")
     yield dump.stdout
     with connect(empty_database.to("postgres"), application="tests") as session:
-        kept = session.execute(
-            "SELECT datname::text FROM pg_database WHERE datname ~ %s", (f"^{empty_database.dbname}_(before|restoring)",)
-        )
+        names = f"^{empty_database.dbname}_(before|restoring)"
+        kept = session.execute("SELECT datname::text FROM pg_database WHERE datname ~ %s", (names,))
         for (name,) in kept.fetchall():
             session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -136,10 +137,6 @@ def test_a_busy_database_is_409_as_claude_code_hub_says_it(
 def test_a_failure_ends_with_error_and_the_database_is_as_it_was(
     script: FlaskClient, archive: bytes, empty_database: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that holds on to the database beside would be rare; a full disk under the archive is not."""
-    from storage.backups.catalog import Catalog
-    from storage.errors import Damaged, say
-
     def damaged(*_: object) -> Path:
         raise Damaged(say("The archive is damaged."))
 
@@ -151,29 +148,27 @@ def test_a_failure_ends_with_error_and_the_database_is_as_it_was(
 
 
 def test_a_client_that_goes_cancels_the_job_and_the_database_is_as_it_was(
-    serving: Serving, working: Storage, archive: bytes, empty_database: Connection
+    serving: Serving, api_storage: Storage, archive: bytes, empty_database: Connection
 ) -> None:
-    """The job waits for its turn, which another holds from just after it was asked for."""
-    body = b"".join(
-        [
-            b'--x\r\nContent-Disposition: form-data; name="cleanFirst"\r\n\r\ntrue\r\n',
-            b'--x\r\nContent-Disposition: form-data; name="database"\r\n\r\nshop\r\n',
-            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.dump"\r\n\r\n' + archive + b"\r\n--x--\r\n",
-        ]
-    )
-    with connect(empty_database, application="tests", autocommit=False) as session:
-        session.execute("LOCK TABLE orders")  # the snapshot, or the look at the tables, waits for it
-        with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
-            connection.sendall(
-                f"POST {PATH} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {serving.token}\r\n"
-                f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-            )
-            assert eventually(lambda: bool(working.jobs.active("shop", JobKind.RESTORE)))
-        assert eventually(lambda: not working.jobs.active("shop"))
-    [job] = [job for job in working.jobs.newest_first() if job.kind is JobKind.RESTORE]
-    assert job.state.value in ("cancelled", "failed")
+    """The job is still in the queue: nobody works on it until the client has gone."""
+    api_storage.working = True
+    part = b'--x\r\nContent-Disposition: form-data; name="'
+    body = part + b'cleanFirst"\r\n\r\ntrue\r\n' + part + b'database"\r\n\r\nshop\r\n'
+    body += part + b'file"; filename="a.dump"\r\n\r\n' + archive + b"\r\n--x--\r\n"
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
+        connection.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {serving.token}\r\n"
+            f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        assert eventually(lambda: bool(api_storage.jobs.active("shop", JobKind.RESTORE)))
+        [job] = api_storage.jobs.active("shop", JobKind.RESTORE)
+        assert api_storage.jobs.asked_to_stop(job.job_id) is None
+    assert eventually(lambda: api_storage.jobs.asked_to_stop(job.job_id) == "ana")
+    api_storage.runner.start()
+    assert eventually(lambda: api_storage.jobs.get(job.job_id).ended)
+    assert api_storage.jobs.get(job.job_id).state is JobState.CANCELLED
     assert rows(empty_database, "orders") == 250
-    assert eventually(lambda: not serving.holds_turn())
 
 
 def test_who_may_not_gets_json(client: Browser, user: Browser, admin: Browser) -> None:
