@@ -108,6 +108,8 @@ def paths(page: Page, running: Running) -> dict[str, str]:
     places = (
         "databases",
         "databases/new",
+        "databases/hub/retention",
+        "trash",
         "history",
         "restores",
         "jobs",

@@ -44,7 +44,19 @@ def test_signing_in_comes_back_under_the_prefix(behind: Browser) -> None:
 
 def test_no_link_leaves_the_prefix(behind: Browser) -> None:
     _sign_in(behind)
-    for path in ("/", "/databases", "/history", "/restores", "/jobs", "/account", "/accounts", "/system", "/nowhere"):
+    pages = (
+        "/",
+        "/databases",
+        "/history",
+        "/restores",
+        "/jobs",
+        "/trash",
+        "/account",
+        "/accounts",
+        "/system",
+        "/nowhere",
+    )
+    for path in pages:
         page = behind.get(path, headers=PROXY).text
         addresses = re.findall(r'(?:href|src|action|hx-get|hx-post)="(/[^"]*)"', page)
         assert addresses
