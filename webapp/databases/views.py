@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, flash, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
@@ -167,7 +169,7 @@ def _editable(name: str) -> DatabaseProfile:
     return profile
 
 
-def _told(form: DatabaseForm) -> dict[str, object]:
+def _told(form: DatabaseForm) -> dict[str, Any]:
     """What the audit log keeps of a database's settings: where it is, and nothing that is secret."""
     connection = form.connection
     assert connection is not None, "a form that was refused is not recorded"
