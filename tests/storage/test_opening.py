@@ -315,7 +315,9 @@ def test_a_killed_web_process_leaves_nothing_running_and_the_next_start_puts_all
             "hub", "wiki", "crearis",
         }  # fmt: skip
         assert list(again.staging.folder.iterdir()) == []
-        assert not list(with_demos.data_folder.rglob("*.draft"))
+        # Ours may be there for a moment: what follows the end of the last job is written after its record.
+        left = [draft for draft in with_demos.data_folder.rglob("*.draft") if f".{os.getpid()}." not in draft.name]
+        assert left == []
     finally:
         again.stop()
 
