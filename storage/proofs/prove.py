@@ -263,7 +263,7 @@ class _Run:
         self._keep(backup, proof)
         self._context.result(outcome=proof.outcome.value)
         found = "are equal to the manifest" if backup.ours else "were counted; there is no manifest to compare with"
-        self._context.log(f"proven: {compared.tables} tables with {compared.rows} rows {found}")
+        self._context.log(f"restored: {compared.tables} tables with {compared.rows} rows {found}")
 
     def _keep(self, backup: BackupRecord, proof: Proof) -> None:
         """Write it into the record. One that could not be tried takes nothing from one that came off before."""

@@ -21,6 +21,7 @@ from tests.archives import VIEW_FOR_SPITE, with_statement
 from tests.servers import Server, open_folder
 from tests.storage.proofs.conftest import ProvingHaven
 from tests.storage.restores.conftest import SHOP
+from tests.storage.restores.test_restricted import bring, dumped
 
 pytestmark = pytest.mark.postgres
 
@@ -234,4 +235,17 @@ def test_a_cancelled_proof_says_nothing_of_the_backup_and_leaves_nothing(proving
     done = proving.haven.runner.run_here(job, on_progress=cancel_the_load)
     assert done.state is JobState.CANCELLED
     assert proving.haven.catalog.get(backup.backup_id).proof is None
+    assert proving.left() == set()
+
+
+def test_an_uploaded_archive_is_counted_and_never_called_equal(proving: ProvingHaven) -> None:
+    backup = bring(proving.haven, dumped(proving.haven))
+    job, record = proving.prove(backup)
+    assert job.state is JobState.COMPLETED, (job.error, proving.haven.log(job))
+    assert record.proof is not None and record.proof.outcome is Outcome.PART
+    assert (record.proof.tables, record.proof.rows, record.proof.same_schema) == (2, 2200, None)
+    assert [str(message) for message in record.proof.missing] == [
+        "a manifest to compare with: the backup was not taken here"
+    ]
+    assert not [line for line in proving.haven.log(job) if "equal to the manifest" in line]
     assert proving.left() == set()
