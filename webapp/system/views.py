@@ -149,9 +149,10 @@ _VARIABLES = {
     "time_zone": "TIMEZONE",
     "space_reserve": "SPACE_RESERVE_MB",
     "session_idle_seconds": "SESSION_IDLE_MINUTES",
+    "upload_limit": "UPLOAD_LIMIT_MB",
 }
 """The settings whose variable has another name than they have."""
-_UNITS = {"space_reserve": 1024 * 1024, "session_idle_seconds": 60}
+_UNITS = {"space_reserve": 1024 * 1024, "upload_limit": 1024 * 1024, "session_idle_seconds": 60}
 """What one of the variable's unit is in the setting's."""
 
 
