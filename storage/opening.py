@@ -55,6 +55,7 @@ from storage.postgres.programs import Installation
 from storage.proofs.proofs import Proofs
 from storage.proofs.prove import Prover
 from storage.restores.restores import Restores
+from storage.schedules.pings import Pings
 from storage.schedules.scheduler import Asked, Scheduler
 from storage.schedules.schedules import Schedules
 from storage.schedules.ticker import Ticker
@@ -147,6 +148,9 @@ class Storage:
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
         self.scheduler = self._scheduler()
+        self.pings = Pings(lambda database: self.schedules.of(database).ping_url)
+        self.runner.on_begin(self.pings.job_began)
+        self.runner.on_end(self.pings.job_ended)
         self.lookout = self._lookout()
         self.alerts = self._alerts(metadata / "alerts")
         self.runner.on_end(self._tell_of_end)
@@ -212,6 +216,7 @@ class Storage:
         self.proofs.sweep()
         if self.redis:
             self.redis.look()
+        self.pings.start()
         self.runner.start()
         self._ask_for_first_backups()
         self.schedules.make_missing()
@@ -225,6 +230,7 @@ class Storage:
         self.ticker.stop()
         self.runner.stop(grace=self.settings.stop_grace_seconds)
         self.alerts.stop()
+        self.pings.stop()
         if "embedded" in self.__dict__ and self.embedded is not None:
             self.embedded.stop()
         if self._instance is not None:

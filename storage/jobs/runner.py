@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +31,7 @@ class JobRunner:
         self._store, self._clock, self._worker_count = store, clock, workers
         self._codes: dict[JobKind, JobCode] = {}
         self._listeners: list[Callable[[Job], object]] = []
+        self._begin_listeners: list[Callable[[Job], object]] = []
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._held: dict[str, HeldLock] = {}
         self._workers: list[threading.Thread] = []
@@ -48,6 +49,10 @@ class JobRunner:
         belongs into a job of its own. What a listener raises is logged and changes nothing for the job.
         """
         self._listeners.append(listener)
+
+    def on_begin(self, listener: Callable[[Job], object]) -> None:
+        """The same for every job that begins to be carried out."""
+        self._begin_listeners.append(listener)
 
     def start(self) -> None:
         """Start the worker threads. They live as long as the program: child processes die with the thread that
@@ -102,9 +107,7 @@ class JobRunner:
         with self._store.locks.hold("jobs", holder="a request", wait=True):
             for present in self._store.active(database, kind):
                 equal = same(present) if same else present.parameters == parameters
-                if equal and self._store.locks.is_held(
-                    self._store.lock_name(present.job_id)
-                ):
+                if equal and self._store.locks.is_held(self._store.lock_name(present.job_id)):
                     return present, False
             now = self._clock()
             job = Job(
@@ -156,6 +159,7 @@ class JobRunner:
         )
         try:
             self._store.save(job)
+            self._call(self._begin_listeners, job)
             self._codes[job.kind](context)
         except JobCancelled as error:
             if self._stopping.is_set():
@@ -193,11 +197,14 @@ class JobRunner:
 
     def tell(self, job: Job) -> None:
         """Call the listeners for a job that ended, here or in a process that is gone."""
-        for listener in self._listeners:
+        self._call(self._listeners, job)
+
+    def _call(self, listeners: Sequence[Callable[[Job], object]], job: Job) -> None:
+        for listener in listeners:
             try:
                 listener(job)
             except Exception:
-                logger.exception("what follows the end of job %s failed", job.job_id)
+                logger.exception("what follows the beginning or end of job %s failed", job.job_id)
 
     def _let_go(self, job_id: str) -> None:
         if held := self._held.pop(job_id, None):

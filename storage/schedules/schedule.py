@@ -24,6 +24,8 @@ class Schedule:
     decided_until: datetime
     """What is to be done was decided for every moment up to this one."""
     paused_until: datetime | None = None
+    ping_url: str = ""
+    """What is asked for when a scheduled backup begins and ends; '' for nothing."""
     changed_by: str = ""
     """'' as long as it is the one that pghaven made by itself."""
 
@@ -47,6 +49,7 @@ class Schedule:
             "counts_from": to_text(self.counts_from),
             "decided_until": to_text(self.decided_until),
             "paused_until": to_text(self.paused_until),
+            "ping_url": self.ping_url,
             "changed_by": self.changed_by,
         }
 
@@ -65,6 +68,7 @@ class Schedule:
                     counts_from=from_required_text(data["counts_from"]),
                     decided_until=from_required_text(data["decided_until"]),
                     paused_until=from_text(data["paused_until"]),
+                    ping_url=data.get("ping_url", ""),
                     changed_by=data["changed_by"],
                 )
             case newer:

@@ -16,7 +16,7 @@ from storage.clock import Clock
 from storage.errors import Invalid, InvalidRecord, NotFound, say
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
-from storage.schedules import cron
+from storage.schedules import cron, pings
 from storage.schedules.schedule import Schedule
 from storage.schedules.slots import Slot, Slots, SlotState
 
@@ -63,15 +63,19 @@ class Schedules:
                     if not self._records.path(name).exists():
                         self._records.save(self._default(name))
 
-    def change(self, database: str, *, expression: str, zone: str = "", by: str) -> Schedule:
-        """When it is backed up from now on; without a zone the present one stays. Raises Invalid."""
+    def change(
+        self, database: str, *, expression: str, zone: str = "", ping_url: str | None = None, by: str
+    ) -> Schedule:
+        """When it is backed up from now on; without a zone or a ping address the present one stays. Raises Invalid."""
         expression = cron.checked_expression(expression)
+        ping_url = pings.checked_url(ping_url) if ping_url is not None else None
         with self.changing():
             present = self.of(database)
             now = self._clock()
             changed = present.with_(
                 expression=expression,
                 zone=cron.checked_zone(zone) if zone else present.zone,
+                ping_url=present.ping_url if ping_url is None else ping_url,
                 counts_from=now,
                 decided_until=now,
                 changed_by=by,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storage.errors import Invalid, Message, say
-from storage.schedules import cron
+from storage.schedules import cron, pings
 from storage.schedules.schedule import Schedule
 
 PRESETS: Mapping[str, tuple[Message, str]] = {
@@ -32,6 +32,7 @@ class ScheduleForm:
     cron: str
     """The expression as typed; only read with the preset `custom`."""
     zone: str
+    ping_url: str = ""
     expression: str = ""
     """'' when it is refused."""
     errors: Mapping[str, Invalid] = field(default_factory=dict)
@@ -40,7 +41,12 @@ class ScheduleForm:
 def of_schedule(schedule: Schedule) -> ScheduleForm:
     preset, time = _recognised(schedule.expression)
     return ScheduleForm(
-        preset=preset, time=time, cron=schedule.expression, zone=schedule.zone, expression=schedule.expression
+        preset=preset,
+        time=time,
+        cron=schedule.expression,
+        zone=schedule.zone,
+        ping_url=schedule.ping_url,
+        expression=schedule.expression,
     )
 
 
@@ -57,11 +63,17 @@ def read(typed: Mapping[str, str]) -> ScheduleForm:
         cron.checked_zone(zone)
     except Invalid as error:
         errors["zone"] = error
+    ping_url = typed.get("ping_url", "")
+    try:
+        ping_url = pings.checked_url(ping_url)
+    except Invalid as error:
+        errors["ping_url"] = error
     return ScheduleForm(
         preset=preset if preset in PRESETS else "custom",
         time=time[:5],
         cron=text[: cron.LONGEST],
         zone=zone[:80],
+        ping_url=ping_url[: pings.LONGEST],
         expression="" if errors else expression,
         errors=errors,
     )

@@ -61,7 +61,9 @@ def change(name: str) -> Response | tuple[str, int]:
     present, form = storage().schedules.of(name), forms.read(request.form)
     if not form.expression:
         return _page(present, form), 422
-    storage().schedules.change(name, expression=form.expression, zone=form.zone, by=current_name())
+    storage().schedules.change(
+        name, expression=form.expression, zone=form.zone, ping_url=form.ping_url, by=current_name()
+    )
     audited("schedule_changed", name, cron=form.expression, zone=form.zone)
     flash(_("The schedule of %(name)s is changed. What is running goes on.", name=name))
     return see(url_for("schedules.show", name=name))
