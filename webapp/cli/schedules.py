@@ -57,9 +57,7 @@ def next_(name: str, count: int, as_json: bool) -> None:
 @click.argument("name", metavar="NAME")
 @click.option("--cron", "expression", required=True, metavar="EXPR", help="Five fields, such as '0 2 * * *'.")
 @click.option("--zone", default="", metavar="ZONE", help="Such as Europe/Berlin; the present one by default.")
-@click.option(
-    "--ping", metavar="URL", help="Told of scheduled backups: /start, then nothing behind it, or /fail."
-)
+@click.option("--ping", metavar="URL", help="Told of scheduled backups: /start, then nothing behind it, or /fail.")
 @answers.with_json
 def set_(name: str, expression: str, zone: str, ping: str | None, as_json: bool) -> None:
     """Say when a database is backed up from now on."""
