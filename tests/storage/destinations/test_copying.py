@@ -127,7 +127,9 @@ def test_a_copy_that_fails_leaves_the_backup_good_and_is_tried_again(
 
 @pytest.mark.postgres
 def test_backups_are_copied_from_the_day_on_which_a_destination_is_added(storage: Storage, place: Place) -> None:
-    before = take(storage)
+    before = storage.backups.catalog.change(
+        take(storage).backup_id, lambda record: record.with_(started_at=record.started_at - timedelta(minutes=1))
+    )
     keep_at(storage, place("new"))
     after = take(storage)
     storage.copying.look()
