@@ -53,7 +53,8 @@ class ObjectServer:
         process = subprocess.Popen(
             [program, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}/data",
              "-master.volumeSizeLimitMB=64", "-volume.max=0", "-filer", "-s3", f"-s3.port={self.port}",
-             f"-s3.config={self.folder}/s3.json", "-master.peers=none", "-s3.port.iceberg=0", "-s3.port.lance=0", *ports, *grpc],
+             f"-s3.config={self.folder}/s3.json", "-master.peers=none",
+             "-s3.port.iceberg=0", "-s3.port.lance=0", *ports, *grpc],
             cwd=self.folder, stdout=subprocess.DEVNULL, stderr=(self.folder / "weed.log").open("wb"),
         )  # fmt: skip
         until = time.monotonic() + 40
