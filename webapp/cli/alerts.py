@@ -56,10 +56,16 @@ def list_(as_json: bool) -> None:
 @click.option("--language", type=click.Choice(["en", "zh"]), help="Of what is sent.")
 @click.option("--header", "headers", multiple=True, metavar="NAME: VALUE", help="Of a webhook.")
 @click.option("--smtp-host", default="", help="The mail server, for an ADDRESS.")
-@click.option("--smtp-port", default="")
-@click.option("--smtp-security", type=click.Choice([way.value for way in Security]), default="starttls")
-@click.option("--smtp-user", default="")
-@click.option("--smtp-from", default="")
+@click.option("--smtp-port", default="", help="Its port; the usual one by default.")
+@click.option(
+    "--smtp-security",
+    type=click.Choice([way.value for way in Security]),
+    default="starttls",
+    show_default=True,
+    help="How the way to it is encrypted.",
+)
+@click.option("--smtp-user", default="", help="Who signs in there; nobody by default.")
+@click.option("--smtp-from", default="", help="The sender of the mails.")
 @click.option("--password-stdin", is_flag=True, help="Read the mail server's password from standard input.")
 @answers.with_json
 def add(

@@ -125,7 +125,7 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
 @answers.with_json
 def rebuild(name: str, as_json: bool) -> None:
     """Bring the records of backups back from the copies at NAME; their archives stay there until they are fetched."""
-    with opened(may_make=True) as storage:
+    with opened() as storage:
         found = storage.copying.rebuild(name)
         audited(storage, "catalog_rebuilt", name, backups=len(found))
     if as_json:

@@ -9,7 +9,8 @@ import pytest
 from tests.webapp.cli.conftest import NOWHERE, Terminal
 from tests.webapp.cli.test_json import ON_AN_EMPTY_FOLDER
 
-MAY_MAKE_IT = {"databases add", "backups take", "accounts add", "serve"}
+MAY_MAKE_IT = {"databases add", "backups take", "backups upload", "accounts add", "alerts add", "destinations add"}
+MAY_MAKE_IT |= {"serve"}
 NEEDS_NONE = {"databases test", "tools list", "tools install"}
 
 

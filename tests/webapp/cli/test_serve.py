@@ -104,7 +104,8 @@ def test_the_terminal_works_beside_the_web_process(terminal: Terminal) -> None:
 
 def test_the_log_can_be_a_json_document_a_line(terminal: Terminal) -> None:
     terminal.environment |= {"LOG_FORMAT": "json", "ADMIN_PASSWORD": "a haven for the admin"}
-    process, _ = started(terminal)
+    process, where = started(terminal)
+    urllib.request.urlopen(f"{where['url']}healthz", timeout=10).close()  # from now on it ends in its own words
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
     lines = [json.loads(line) for line in err.splitlines()]
