@@ -128,6 +128,8 @@ class Storage:
         """Why the embedded server could not be started."""
         self.databases = self._registry(metadata / "databases")
         self.statuses = DatabaseStatuses(before=self._reach)
+        self._maps = maps.load_maps(folder / "applications")
+        self._logs_among = log_tables.Among(self._maps)
         self.backups = self._backups(folder)
         self.exporter = self._exporter(folder)
         self.uploads = self._uploads()
@@ -404,7 +406,7 @@ class Storage:
             clock=self.clock,
             installations=self.programs,
             profile_of=self.profile,
-            logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
+            logs_among=self._logs_among,
         )
         return Backups(catalog=catalog, taker=taker, runner=self.runner, installations=self.programs, clock=self.clock)
 
@@ -416,7 +418,7 @@ class Storage:
             clock=self.clock,
             installations=self.programs,
             profile_of=self.profile,
-            logs_among=log_tables.Among(maps.load_maps(folder / "applications")),
+            logs_among=self._logs_among,
         )
 
     def _uploads(self) -> Uploads:
@@ -441,8 +443,8 @@ class Storage:
             clock=self.clock,
             installations=self.programs,
             profile_of=self.profile,
-            logs_among=log_tables.Among(maps.load_maps(self.settings.data_folder / "applications")),
-            application_of=partial(maps.recognise, maps.load_maps(self.settings.data_folder / "applications")),
+            logs_among=self._logs_among,
+            application_of=partial(maps.recognise, self._maps),
             take_snapshot=self.backups.snapshot,
         )
 
@@ -566,6 +568,10 @@ class Storage:
     def _look_for_alerts(self) -> None:
         self.alerts.look(self.lookout.look)
 
+    def _expire_copies(self) -> None:
+        for backup_id, destination in self.copying.expire():
+            self.audit.record("copy_expired", actor="", subject=backup_id, destination=destination)
+
     def _ticker(self) -> Ticker:
         ticker = Ticker(locks=self.locks, clock=self.clock)
         ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at the schedules", self.scheduler.look)
@@ -577,7 +583,7 @@ class Storage:
         ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
         ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
         ticker.every(LOOK_AT_COPIES_SECONDS, "a look at the copies", self.copying.look)
-        ticker.every(SWEEP_SECONDS, "old copies", self.copying.expire)
+        ticker.every(SWEEP_SECONDS, "old copies", self._expire_copies)
         ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)
         ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         if self.redis:

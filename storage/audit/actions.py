@@ -36,6 +36,7 @@ ACTIONS: Mapping[str, Message] = {
     "backup_copy_requested": say("Asked to copy a backup"),
     "backup_copied": say("A copy to a destination"),
     "backup_fetched": say("An archive brought back"),
+    "copy_expired": say("Deleted an old copy at a destination"),
     "backup_fetch_requested": say("Asked to bring an archive back"),
     "catalog_rebuilt": say("Brought records back from a destination"),
     "retention_changed": say("Changed what is kept"),

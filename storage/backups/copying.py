@@ -76,6 +76,8 @@ class Copying:
         if record.good:
             raise Conflict(say("The archive is here, and is as it was written."))
         _good_copy(record, destination)
+        # A key of an earlier job that never came to use it is forgotten here.
+        self._identities.pop((backup_id, destination), None)
         if identity:
             self._identities[backup_id, destination] = identity
         parameters = {"backup_id": backup_id, "destination": destination}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -199,7 +200,10 @@ def test_what_is_older_than_a_destination_keeps_is_deleted_there(storage: Storag
     )
     for record in (old, new):
         copy_now(storage, record, "short")
-    assert storage.copying.expire() == [(old.backup_id, "short")]
+    storage.ticker.tick_all()
+    recorded = [line for path in storage.audit.folder.glob("*.jsonl") for line in map(json.loads, path.open())]
+    expired_ones = [line for line in recorded if line["action"] == "copy_expired"]
+    assert [(line["subject"], line["facts"]["destination"]) for line in expired_ones] == [(old.backup_id, "short")]
     assert copy_of(storage, old, "short").state is CopyState.DELETED
     keys = {entry.key for entry in Store(destination).list()}
     assert keys == {copy_of(storage, new, "short").key, copy_of(storage, new, "short").key + ".json"}
