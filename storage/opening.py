@@ -47,6 +47,7 @@ from storage.jobs.store import JobStore
 from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.locks.redislocks import RedisLocks
+from storage.logs.logs import Logs
 from storage.lookout import Lookout
 from storage.postgres import embedded, places, programs
 from storage.postgres.connection import Connection, parse_url
@@ -147,6 +148,7 @@ class Storage:
         self.restores = self._restores(metadata / "restores")
         self.proofs = self._proofs()
         self.rereading = Rereading(metadata / "rereading.json", backups=self.backups, jobs=self.jobs, clock=clock)
+        self.logs = Logs(profile_of=self.profile, applications=self._maps, clock=clock)
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
         self.scheduler = self._scheduler()

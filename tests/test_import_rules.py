@@ -17,7 +17,7 @@ LAYERS: dict[str, float] = {
     "destinations": 1.5, "locks": 1, "staging": 1, "jsonfiles": 1, "audit": 1.5, "alerts": 1.5,
     "postgres": 2, "schema": 2,
     "schedules": 3.2, "jobs": 3, "databases": 3.5, "applications": 3,
-    "backups": 4, "restores": 4.5, "proofs": 4.7, "bundles": 4, "sync": 4, "logs": 4, "accounts": 4,
+    "backups": 4, "restores": 4.5, "proofs": 4.7, "bundles": 4, "sync": 4, "logs": 4.3, "accounts": 4,
     "lookout": 4.8, "opening": 5,
 }  # fmt: skip
 """Imports go from higher to lower numbers; within one number only a folder's own modules."""

@@ -39,6 +39,7 @@ CAPABILITIES = (
     "destinations",
     "history",
     "schedules",
+    "logs",
     "restores",
     "jobs",
     "alerts",

@@ -31,6 +31,7 @@ PLACES = (
     Place("schedule", "schedules.index", say("Schedules")),
     Place("history", "history.show", say("History")),
     Place("restores", "restores.index", say("Restores")),
+    Place("logs", "logs.index", say("Usage logs"), "see usage logs"),
     Place("jobs", "jobs.index", say("Jobs")),
     Place("trash", "retention.trash", say("Trash")),
 )

@@ -7,18 +7,18 @@ then means any schema: the applications can be installed into a schema of their 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
 
+from storage.applications import usage
+from storage.applications.fields import Fields
+from storage.applications.usage import USAGE_KEYS, UsageLog
 from storage.errors import Invalid, say
 
-_Value = TypeVar("_Value")
-
-_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore"})
+_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore", "usage"})
 _LOG_KEYS = frozenset({"table", "time_column", "soft_delete_column"})
 
 
@@ -41,6 +41,7 @@ class ApplicationMap:
     log_tables: tuple[LogTable, ...] = ()
     after_restore: tuple[str, ...] = ()
     """A program and its arguments, run on a restored database before it gets its name; () for none."""
+    usage: UsageLog | None = None
 
 
 def load_maps(extra_folder: Path | None = None) -> tuple[ApplicationMap, ...]:
@@ -106,46 +107,24 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
         data = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid(say("The application map %(file)s cannot be read.", file=file), words=str(error)) from error
-    _refuse_unknown(file, data, _MAP_KEYS)
-    tables = _read(file, data, "recognise", list)
-    if not tables or not all(isinstance(table, str) and table for table in tables):
-        raise _wrong(file, "recognise")
-    after = _read(file, data, "after_restore", list, default=[])
-    if not all(isinstance(word, str) for word in after) or (after and not after[0]):
-        raise _wrong(file, "after_restore")
+    fields = Fields(file, data, _MAP_KEYS)
+    tables, after = fields.texts("recognise"), fields.texts("after_restore")
+    if not tables and fields.read("recognise", list) == []:
+        raise fields.wrong("recognise")
+    usage_fields = fields.table("usage", USAGE_KEYS)
     return ApplicationMap(
-        name=_read(file, data, "name", str),
-        title=_read(file, data, "title", str),
-        recognise=tuple(tables),
-        log_tables=tuple(_read_log(file, log) for log in _read(file, data, "log_tables", list, default=[])),
-        after_restore=tuple(after),
+        name=fields.read("name", str),
+        title=fields.read("title", str),
+        recognise=tables,
+        log_tables=tuple(_read_log(log) for log in fields.tables("log_tables", _LOG_KEYS)),
+        after_restore=after,
+        usage=usage.read(usage_fields) if usage_fields else None,
     )
 
 
-def _read_log(file: str, data: object) -> LogTable:
-    if not isinstance(data, dict):
-        raise _wrong(file, "log_tables")
-    _refuse_unknown(file, data, _LOG_KEYS)
+def _read_log(fields: Fields) -> LogTable:
     return LogTable(
-        table=_read(file, data, "table", str),
-        time_column=_read(file, data, "time_column", str),
-        soft_delete_column=_read(file, data, "soft_delete_column", str) if "soft_delete_column" in data else None,
+        table=fields.read("table", str),
+        time_column=fields.read("time_column", str),
+        soft_delete_column=fields.read("soft_delete_column", str) if "soft_delete_column" in fields.data else None,
     )
-
-
-def _refuse_unknown(file: str, data: Mapping[str, Any], known: Collection[str]) -> None:
-    for key in sorted(data.keys() - set(known)):
-        raise Invalid(say("The application map %(file)s has an unknown key %(key)s.", file=file, key=key))
-
-
-def _read(file: str, data: Mapping[str, Any], key: str, kind: type[_Value], *, default: _Value | None = None) -> _Value:
-    value = data.get(key, default)
-    if value is None:
-        raise Invalid(say("The application map %(file)s has no %(key)s.", file=file, key=key))
-    if not isinstance(value, kind) or value == "":
-        raise _wrong(file, key)
-    return value
-
-
-def _wrong(file: str, key: str) -> Invalid:
-    return Invalid(say("In the application map %(file)s, %(key)s has a value of the wrong type.", file=file, key=key))

@@ -115,7 +115,7 @@ class Exporter:
                     advice=say("Try again in a minute."),
                 ) from error
             preflight.check_rights(tables, preflight.read_closed(session), role=profile.connection.user)
-        installation = preflight.choose_program(self.installations(), source.server_major)
+        installation = preflight.choose_program(self.installations(), source.server_major, choose=for_export)
         if content is Content.FULL:
             return installation, []
         logs = self.logs_among(profile, [table.full_name for table in tables])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from storage.postgres.programs import Installation, for_dump
 from storage.postgres.quoting import full_name, quoted
 
 Session = psycopg.Connection[tuple[Any, ...]]
+Choose = Callable[[Sequence[Installation], int], Installation | None]
 
 
 def read_source(session: Session) -> SourceFacts:
@@ -41,9 +42,11 @@ def read_source(session: Session) -> SourceFacts:
     )
 
 
-def choose_program(installations: Sequence[Installation], server_major: int) -> Installation:
-    """The pg_dump for a server: the lowest major that is not below it. Raises Unavailable when there is none."""
-    chosen = for_dump(installations, server_major)
+def choose_program(
+    installations: Sequence[Installation], server_major: int, *, choose: Choose = for_dump
+) -> Installation:
+    """The pg_dump for a server, chosen by a rule of `programs`. Raises Unavailable when there is none."""
+    chosen = choose(installations, server_major)
     if chosen is None:
         majors = sorted({one.major for one in installations})
         have = ", ".join(str(major) for major in majors) if majors else say("none")

@@ -2,6 +2,9 @@
 
 Finding asks the disk and the programs themselves; choosing is pure. Installing more is left to `tools`, running them
 to `process`. What is said here about versions was measured with every pairing of PostgreSQL 14 to 18.
+
+A dump is made by the lowest major that is not below the server, with one exception: servers up to 15, whose own pg_dump
+has no zstd, are dumped with 16 where it is there. docs/decisions/0007 says why, and what it costs.
 """
 
 from __future__ import annotations
@@ -139,8 +142,23 @@ def tools_bin_folders(tools_folder: Path) -> list[Path]:
 # Choosing: pure, so that a page can show the choice and a test can hold the table.
 
 
-def for_dump(installations: Iterable[Installation], server_major: int) -> Installation | None:
-    """The lowest major that is not below the server: pg_dump refuses a newer server, and works with every older one."""
+def for_dump(installations: Sequence[Installation], server_major: int) -> Installation | None:
+    """For an archive that stays here: as `for_export`, but servers up to 15 get a 16 that has zstd, if there is one.
+
+    Not 17 or newer: what these make cannot go back into the server that it is of.
+    """
+    if server_major < FIRST_WITH_ZSTD:
+        for one in installations:
+            if one.zstd and one.major < FIRST_WITH_TRANSACTION_TIMEOUT:
+                return one
+    return for_export(installations, server_major)
+
+
+def for_export(installations: Iterable[Installation], server_major: int) -> Installation | None:
+    """For a dump that leaves us, to be read by whatever is there: the lowest major that is not below the server.
+
+    pg_dump refuses a newer server, and works with every older one.
+    """
     able = [one for one in installations if one.major >= server_major]
     return min(able, key=lambda one: one.major, default=None)
 

@@ -1,0 +1,1 @@
+"""What applications log: looked at, exported and cleaned up, as their maps say."""

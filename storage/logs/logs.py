@@ -1,0 +1,28 @@
+"""Everything about applications' logs, wired once: what `opening` hands to the web and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from storage.applications.maps import ApplicationMap
+from storage.clock import Clock
+from storage.databases.profile import DatabaseProfile
+from storage.logs import reading
+from storage.logs.usage import UsageLogs
+
+
+class Logs:
+    def __init__(
+        self,
+        *,
+        profile_of: Callable[[str], DatabaseProfile],
+        applications: Collection[ApplicationMap],
+        clock: Clock,
+    ) -> None:
+        self._profile_of, self._applications = profile_of, applications
+        self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
+
+    def application_of(self, database: str) -> ApplicationMap:
+        """The map that fits a registered database. Raises NotFound where none does."""
+        with reading.reading(self._profile_of(database).connection) as session:
+            return reading.locate(session, self._applications).application

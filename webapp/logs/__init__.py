@@ -1,0 +1,6 @@
+"""What applications log: pages and downloads."""
+
+from webapp.logs import usage
+from webapp.logs.blueprint import bp
+
+__all__ = ["bp", "usage"]
