@@ -102,5 +102,3 @@ def whole_number(text: str, name: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or int(text) > MAX_INTEGER:
         raise Invalid(say("%(name)s is not a whole number from 0: “%(text)s”", name=name, text=text[:40]))
     return int(text)
-
-

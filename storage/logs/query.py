@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from psycopg import sql
 
@@ -42,7 +41,9 @@ class UsageQuery:
         """Each row's expressions under their names, newest first; rows of one moment by their id."""
         conditions = [self.condition, self._behind(after)] if after else [self.condition]
         statement = sql.SQL("SELECT {columns} FROM {source} WHERE {conditions} ORDER BY {time} DESC, {id} DESC").format(
-            columns=sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in columns),
+            columns=sql.SQL(", ").join(
+                sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in columns
+            ),
             source=self.source([value for value, _ in columns]),
             conditions=sql.SQL(" AND ").join(conditions),
             time=self.time,
@@ -90,10 +91,16 @@ class UsageQuery:
     def _join(self, lookup: Lookup) -> sql.Composed:
         matches = sql.Identifier(lookup.matches)
         order = sql.SQL(", ").join([matches, *([written(lookup.prefer)] if lookup.prefer else [])])
-        return sql.SQL("LEFT JOIN (SELECT DISTINCT ON ({m}) * FROM {table} ORDER BY {order}) AS {name} ON {name}.{m} = {v}").format(
-            m=matches, table=self.located.table(lookup.table), order=order, name=sql.Identifier(lookup.name),
-            v=written(lookup.value),
-        )  # fmt: skip
+        return sql.SQL(
+            "LEFT JOIN (SELECT DISTINCT ON ({matches}) * FROM {table} ORDER BY {order}) AS {name}"
+            " ON {name}.{matches} = {value}"
+        ).format(
+            matches=matches,
+            table=self.located.table(lookup.table),
+            order=order,
+            name=sql.Identifier(lookup.name),
+            value=written(lookup.value),
+        )
 
     def _not_deleted(self) -> list[sql.Composable]:
         return [sql.SQL("({})").format(written(self.log.only))] if self.log.only else []
@@ -149,9 +156,7 @@ class UsageQuery:
             return sql.SQL("({time} IS NOT NULL OR {id} < {before})").format(
                 time=self.time, id=self.id, before=sql.Literal(after.id)
             )
-        return sql.SQL("({}, {}) < ({}, {})").format(
-            self.time, self.id, sql.Literal(after.time), sql.Literal(after.id)
-        )
+        return sql.SQL("({}, {}) < ({}, {})").format(self.time, self.id, sql.Literal(after.time), sql.Literal(after.id))
 
 
 def expression(column: Column) -> sql.Composable:
@@ -160,7 +165,7 @@ def expression(column: Column) -> sql.Composable:
 
 def written(text: str) -> sql.SQL:
     """SQL that an application map holds: its author's, who can write to the data folder or to this program."""
-    return sql.SQL(cast("str", text))  # type: ignore[arg-type]
+    return sql.SQL(text)
 
 
 def _names(text: str, alias: str) -> bool:

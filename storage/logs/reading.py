@@ -99,6 +99,8 @@ def locate(session: Session, applications: Collection[ApplicationMap]) -> Locate
     if application is None:
         raise NotFound(
             say("No application map fits this database, so nobody can tell which of its tables are logs."),
-            advice=say("Export single tables, or put a map of your own into the folder applications of the data folder."),
+            advice=say(
+                "Export single tables, or put a map of your own into the folder applications of the data folder."
+            ),
         )
     return Located(application, tables)

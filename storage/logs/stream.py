@@ -28,13 +28,13 @@ class RowStream:
     """
 
     def __init__(
-        self, connection: Connection, statement: Callable[[Session], sql.Composable], *, beginning: bytes = b""
+        self, connection: Connection, statement: Callable[[Session], sql.Composed], *, beginning: bytes = b""
     ) -> None:
         """`statement` is asked with the open session, so that it can look at the tables first."""
         with ExitStack() as opened:
             self._session = opened.enter_context(reading.reading(connection, seconds=0))
             for setting in _PREPARE:
-                self._session.execute(setting)  # type: ignore[call-overload]
+                self._session.execute(setting)
             cursor = opened.enter_context(self._session.cursor())
             self._copy = opened.enter_context(cursor.copy(statement(self._session)))
             self._pieces = self._gather()

@@ -18,7 +18,7 @@ from storage.databases.profile import DatabaseProfile
 from storage.errors import NotFound, say
 from storage.logs import cells, reading
 from storage.logs.filters import UsageFilter
-from storage.logs.query import After, UsageQuery, expression
+from storage.logs.query import After, UsageQuery, expression, written
 from storage.logs.reading import locate
 from storage.logs.stream import BYTE_ORDER_MARK, RowStream
 from storage.postgres.snapshot import Session
@@ -77,12 +77,14 @@ class UsageLogs:
         with self.query(database, UsageFilter()) as (_, query):
             return query.log
 
-    def page(self, database: str, wanted: UsageFilter, *, after: After | None = None, size: int = PAGE_ROWS) -> UsagePage:
+    def page(
+        self, database: str, wanted: UsageFilter, *, after: After | None = None, size: int = PAGE_ROWS
+    ) -> UsagePage:
         with self.query(database, wanted) as (session, query):
             columns = [(expression(column), column.name) for column in query.log.columns]
             extra = [(query.id, "id"), (query.time, "moment")]
             if query.log.blocked:
-                extra.append((sql.SQL("({})").format(sql.SQL(query.log.blocked)), "blocked"))  # type: ignore[arg-type]
+                extra.append((sql.SQL("({})").format(written(query.log.blocked)), "blocked"))
             cursor = session.execute(query.rows([*columns, *extra], after=after, limit=size + 1))
             names = [column.name for column in cursor.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in cursor]
@@ -93,7 +95,8 @@ class UsageLogs:
         """What all rows of the filter sum up to: `requests`, and where the map has the columns, by their names the
         sums of tokens, `cost`, `retried` (requests) and `answered` (with 200)."""
         with self.query(database, wanted) as (session, query):
-            names, values = ["requests"], [sql.SQL("count(*)")]
+            names: list[str] = ["requests"]
+            values: list[sql.Composable] = [sql.SQL("count(*)")]
             for name in _SUMMED:
                 value = query.value(name)
                 if value is not None:
@@ -133,13 +136,11 @@ class UsageLogs:
             return session.execute(statement).fetchone() is not None
 
     def csv(self, database: str, wanted: UsageFilter) -> RowStream:
-        """All rows of the filter as CSV (RFC 4180) with headings, UTF-8 with a byte order mark. The caller closes it."""
+        """All rows of the filter as CSV (RFC 4180) with headings, UTF-8 with a byte order mark; to be closed."""
 
-        def statement(session: Session) -> sql.Composable:
+        def statement(session: Session) -> sql.Composed:
             query = self.prepare(session, wanted)
-            columns = [
-                (cells.for_csv(column.kind, expression(column)), column.heading) for column in query.log.columns
-            ]
+            columns = [(cells.for_csv(column.kind, expression(column)), column.heading) for column in query.log.columns]
             return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(query.rows(columns))
 
         return RowStream(self.profile_of(database).connection, statement, beginning=BYTE_ORDER_MARK)
