@@ -27,7 +27,7 @@ TRASHING: Final = ("trash:recorded", "trash:copied", "trash:moved", "trash:done"
 PUTTING_BACK: Final = ("back:copied", "back:moved", "back:recorded")
 """On the way out of it again."""
 
-ERASING: Final = ("erase:recorded", "erase:removed", "erase:forgotten")
+ERASING: Final = ("erase:recorded", "erase:removed", "erase:closed")
 """On the way out of it for good."""
 
 SCHEDULING: Final = ("slot:claimed", "slot:asked")
@@ -36,7 +36,10 @@ SCHEDULING: Final = ("slot:claimed", "slot:asked")
 REPLACING_ROWS: Final = ("rows:journal", "rows:committed")
 """While the rows of chosen tables are replaced."""
 
-POINTS: Final = REPLACING_ROWS + SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
+MERGING: Final = ("merge:journal", "merge:committed")
+"""While the rows of an archive are merged into a database."""
+
+POINTS: Final = REPLACING_ROWS + MERGING + SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
 
 
 def crashpoint(name: str) -> None:

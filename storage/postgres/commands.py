@@ -37,6 +37,19 @@ def dump_command(
     ]
 
 
+def schema_command(program: Path, archive: Path, *, lock_wait_seconds: int) -> list[str]:
+    """pg_dump of everything but rows, in the custom format and in UTF-8, into a file."""
+    return [
+        str(program),
+        "--format=custom",
+        "--schema-only",
+        "--encoding=UTF8",
+        "--no-password",
+        f"--lock-wait-timeout={lock_wait_seconds * 1000}",
+        f"--file={archive}",
+    ]
+
+
 def read_through_command(program: Path, archive: Path | None = None) -> list[str]:
     """pg_restore that decodes every byte of an archive, or of its standard input, and throws the SQL away."""
     return [str(program), "--file=/dev/null", *([str(archive)] if archive else [])]

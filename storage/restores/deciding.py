@@ -49,7 +49,7 @@ def decide(
         plan = replace(
             plan,
             without=chosen.without,
-            after=tuple(after) if request.mode is not Mode.TABLES else (),
+            after=tuple(after) if request.mode in (Mode.NEW, Mode.REPLACE) else (),
             tables=_of_tables(_changes(chosen.expected, facts), chosen, request),
             checks=(*plan.checks, *noted_parts),
         )
@@ -85,7 +85,7 @@ def _parts(request: RestoreRequest, chosen: Selection, after: Sequence[str]) -> 
         )
     elif request.no_logs:
         checks.append(Check("part", Light.GOOD, say("No log tables are known in this backup: all of it is restored.")))
-    if after:
+    if after and request.mode is not Mode.MERGE:
         checks.append(
             Check(
                 "after",
@@ -117,6 +117,7 @@ class _Deciding:
     def plan(self, profile: DatabaseProfile, now: datetime) -> RestorePlan:
         facts, backup, target = self.facts, self.backup, self.facts.target
         replaces = self.request.mode is Mode.REPLACE
+        like_target = target if replaces or self.request.mode is Mode.MERGE else None
         self._archive()
         self._origin()
         self._target()
@@ -132,6 +133,7 @@ class _Deciding:
             owner = wanted
         self._sessions()
         self._settings()
+        self._merge()
         self._subscriptions()
         if backup.no_logs or any(table.left_out for table in backup.tables.values()):
             self._note("logs", Light.WARNING, say("The backup was taken without logs: the log tables will be empty."))
@@ -143,13 +145,13 @@ class _Deciding:
             kept_as=names.kept(self.request.target, now, taken=facts.databases) if replaces else "",
             installation=installation,
             owner=owner,
-            encoding=target.encoding if replaces and target else backup.source.encoding,
+            encoding=like_target.encoding if like_target else backup.source.encoding,
             collate=locale[0],
             ctype=locale[1],
             locale_provider=locale[2],
             locale=locale[3],
-            rules=target.rules if replaces and target else "",
-            tablespace=target.tablespace if replaces and target else "",
+            rules=like_target.rules if like_target else "",
+            tablespace=like_target.tablespace if like_target else "",
             no_owner=no_owner,
             no_privileges=no_privileges,
             restricted=self.restricted,
@@ -276,9 +278,13 @@ class _Deciding:
         if target is None:
             self._bad(
                 "target",
-                say("There is no database %(name)s to replace.", name=name),
+                say("There is no database %(name)s to replace.", name=name)
+                if self.request.mode is Mode.REPLACE
+                else say("There is no database %(name)s.", name=name),
                 say("Restore into a new database of that name."),
             )
+        elif self.request.mode is Mode.MERGE:
+            self._good("target", say("%(name)s is there, and everything in it stays as it is.", name=name))
         elif target.is_template:
             self._bad("target", say("%(name)s is a template database, which is not replaced here.", name=name))
         else:
@@ -306,7 +312,9 @@ class _Deciding:
 
     def _space(self) -> int:
         size = self.backup.source.size or sum(table.bytes for table in self.backup.tables.values()) * 2
-        needed, free = int(size * _SPACE_FACTOR), self.facts.free_bytes
+        # A merge has the rows beside, on their way, and perhaps in the target.
+        times = _SPACE_FACTOR * (3 if self.request.mode is Mode.MERGE else 1)
+        needed, free = int(size * times), self.facts.free_bytes
         shown = {"needed_bytes": needed}
         if free is None:
             message = say("About %(needed_bytes)s are needed; how much is free on the server is not known.", **shown)
@@ -449,7 +457,7 @@ class _Deciding:
 
     def _locale(self) -> tuple[str, str, str, str]:
         facts, source = self.facts, self.backup.source
-        if self.request.mode is Mode.REPLACE and facts.target:
+        if self.request.mode in (Mode.REPLACE, Mode.MERGE) and facts.target:
             target = facts.target
             return target.collate, target.ctype, target.locale_provider, target.locale
         provider, locale = source.locale_provider, source.locale
@@ -475,7 +483,7 @@ class _Deciding:
 
     def _settings(self) -> None:
         target, role = self.facts.target, self.facts.role
-        if self.request.mode is Mode.NEW or target is None or not target.forbidden_settings:
+        if self.request.mode is not Mode.REPLACE or target is None or not target.forbidden_settings:
             return
         names, first = ", ".join(target.forbidden_settings), target.forbidden_settings[0]
         self._bad(
@@ -488,6 +496,27 @@ class _Deciding:
             else say("Connect as a superuser, or take them off: ALTER DATABASE %(database)s RESET %(name)s;",
                      database=quoted(self.request.target), name=first),
         )  # fmt: skip
+
+    def _merge(self) -> None:
+        if self.request.mode is not Mode.MERGE:
+            return
+        self._good(
+            "merge",
+            say("Tables that are missing are created; in the others, rows are added whose primary key is missing. "
+                "Tables without a primary key get rows only when they are empty."),
+        )  # fmt: skip
+        self._note(
+            "keys",
+            Light.WARNING,
+            say("A row counts as the same when its primary key is the same. If both sides have given the same numbers "
+                "to different things since, what refers to them gets mixed up."),
+            say("Merge an archive of the same database, or restore it into a new one."),
+        )  # fmt: skip
+        self._note(
+            "waiting",
+            Light.WARNING,
+            say("Other sessions can read all the time; those that write to these tables wait while rows are added."),
+        )
 
     def _subscriptions(self) -> None:
         if isinstance(self.archive, StorageError):

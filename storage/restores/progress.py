@@ -1,8 +1,8 @@
 """How far a restore is: a pure account, fed by pg_restore's lines, by the server's view of COPY, and by the comparison.
 
 Weights, after measurements: a table's rows count its size once, an index twice its own size, comparing and analysing a
-table a third of its size, hashing the archive a twentieth of it, a snapshot 1.3 times the size of all tables. The size
-of an index is not in the manifest and is guessed from the rows, at 25 bytes each.
+table a third of its size, hashing the archive a twentieth of it, a snapshot 1.3 times the size of all tables, merging
+once that size. The size of an index is not in the manifest and is guessed from the rows, at 25 bytes each.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class RestoreProgress:
         entries: tuple[Entry, ...],
         *,
         snapshot: bool = False,
+        merge: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """With a `snapshot` the present database is dumped first; it is taken to be as large as the backup's was."""
@@ -48,9 +49,10 @@ class RestoreProgress:
         self._names = {dump_id: name for name, dump_id in self._data.items()}
         self._check = {name: max(facts.bytes, _LEAST) * _CHECK for name, facts in self._tables.items()}
         self._snapshot = sum(facts.bytes for facts in self._tables.values()) * _SNAPSHOT if snapshot else 0.0
-        self._snapshotted = 0.0
+        self._snapshotted = self._merged = 0.0
         self._total = sum(self._items.values()) + sum(self._check.values()) + self._archive * _HASH or 1.0
-        self._total += self._snapshot
+        self._merge = (sum(facts.bytes for facts in self._tables.values()) or self._total) if merge else 0.0
+        self._total += self._snapshot + self._merge
         self._hashed = 0
         self._finished: set[int] = set()
         self._copied: dict[str, int] = {}
@@ -67,6 +69,11 @@ class RestoreProgress:
     def snapshotted(self, share: float) -> None:
         """How much of the snapshot is taken, 0 to 1."""
         self._snapshotted = max(self._snapshotted, min(share, 1.0))
+
+    def merged(self, table: str, share: float) -> None:
+        """The table that is copied, and how much of all rows is, 0 to 1."""
+        with self._lock:
+            self._item, self._merged = table, min(share, 1.0)
 
     def launched(self, dump_id: int) -> None:
         with self._lock:
@@ -115,6 +122,7 @@ class RestoreProgress:
 
     def _done(self) -> float:
         done = min(self._hashed, self._archive) * _HASH + self._snapshotted * self._snapshot
+        done += self._merged * self._merge
         if self._loaded:
             done += sum(self._items.values())
         else:

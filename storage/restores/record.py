@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -73,7 +73,9 @@ class RestoreRecord:
     tables: tuple[str, ...] = ()
     """For TABLES: those whose rows were replaced."""
     transaction: str = ""
-    """For TABLES: its id on the server, by which it is known afterwards whether it was committed."""
+    """For TABLES and MERGE: its id on the server, by which it is known afterwards whether it was committed."""
+    merged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """For MERGE: what came of every table of the archive (`Merged.to_json`), by schema.table."""
     undoes: str = ""
     """The restore that this one undid, or was to undo."""
     undone_by: str = ""
@@ -135,6 +137,7 @@ class RestoreRecord:
             "snapshot_id": self.snapshot_id,
             "tables": list(self.tables),
             "transaction": self.transaction,
+            "merged": dict(self.merged),
             "undoes": self.undoes,
             "undone_by": self.undone_by,
             "kept_dropped_at": to_text(self.kept_dropped_at),
@@ -174,6 +177,7 @@ class RestoreRecord:
                     snapshot_id=data.get("snapshot_id", ""),
                     tables=tuple(data.get("tables", ())),
                     transaction=data.get("transaction", ""),
+                    merged=data.get("merged", {}),
                     undoes=data.get("undoes", ""),
                     undone_by=data.get("undone_by", ""),
                     kept_dropped_at=from_text(data.get("kept_dropped_at")),

@@ -19,6 +19,8 @@ class Mode(StrEnum):
     """Under the name of one that is there, which is kept under another."""
     TABLES = "tables"
     """Rows of tables, into a database that is there: in one transaction, in place of the rows that they have."""
+    MERGE = "merge"
+    """Into a database that is there: tables and rows that it lacks, in one transaction; what it has stays as it is."""
     UNDO = "undo"
     """The database that a restore kept gets its name back."""
 
@@ -57,7 +59,7 @@ class RestoreRequest:
     def __post_init__(self) -> None:
         if self.target:
             names.check(self.target)
-        if self.mode is Mode.TABLES and self.part is Part.SCHEMA:
+        if self.mode in (Mode.TABLES, Mode.MERGE) and self.part is Part.SCHEMA:
             raise Invalid(say("The schema alone goes into a new database, or replaces one."))
 
     def with_(self, **changes: Any) -> RestoreRequest:

@@ -41,6 +41,7 @@ from storage.restores import (
     beside,
     carry,
     facts,
+    merging_run,
     names,
     restricted,
     rows,
@@ -50,7 +51,7 @@ from storage.restores import (
     swap,
     undo,
 )
-from storage.restores.compare import compare
+from storage.restores.compare import Comparison, compare
 from storage.restores.deciding import decide, with_target
 from storage.restores.intact import check_sha256
 from storage.restores.load import LoadRequest, load
@@ -109,6 +110,18 @@ class Restorer:
                     ("look", say("Look at the server")),
                     ("snapshot", say("Take a snapshot of the present data")),
                     ("rows", say("Put the rows in place")),
+                )
+            )
+        elif request.mode is Mode.MERGE:
+            context.plan(
+                (
+                    ("turn", say("Wait for a turn")),
+                    ("verify", say("Read the archive's checksum")),
+                    ("look", say("Look at the server")),
+                    ("snapshot", say("Take a snapshot of the present data")),
+                    ("load", say("Restore beside it")),
+                    ("compare", say("Compare every table with the backup")),
+                    ("merge", say("Add what is missing, in one transaction")),
                 )
             )
         else:
@@ -196,7 +209,7 @@ class Restorer:
         return application.after_restore if application else ()
 
     def _look_for_snapshot(self, request: RestoreRequest, profile: DatabaseProfile) -> SnapshotFacts | None:
-        if request.mode not in (Mode.REPLACE, Mode.TABLES):
+        if request.mode not in (Mode.REPLACE, Mode.TABLES, Mode.MERGE):
             return None
         return snapshot.look(
             profile.connection.to(request.target),
@@ -326,6 +339,25 @@ class Running:
             return self._swap_back(request)
         if request.mode is Mode.TABLES:
             return rows_run.put(self, request)
+        if request.mode is Mode.MERGE:
+            return merging_run.put(self, request)
+        context = self.context
+        plan, beside_it, _ = self.made_beside(request)
+        connection = self.restorer.profile_of(self.record.server).connection
+        if plan.after:
+            context.step("after")
+            after.run(plan.after, beside_it, folder=self.folder, context=context)
+        context.step("swap")
+        try:
+            with facts.maintenance(connection, avoid=plan.target, application=self.application) as session:
+                self._hand_over(session, connection, plan)
+                self._name(session)
+        except psycopg.Error as error:
+            raise describe(error, doing=say("The names could not be swapped.")) from error
+
+    def made_beside(self, request: RestoreRequest) -> tuple[RestorePlan, Connection, Comparison]:
+        """The archive restored into a database of its own beside the target, compared, and reached by the connection.
+        The snapshot that comes first is taken as well."""
         context = self.context
         context.step("verify")
         backup, path, archive = self.verified(request)
@@ -334,7 +366,7 @@ class Running:
         plan = self.plan(request)
         assert plan.installation is not None
         chosen = self._chosen
-        if request.mode is Mode.REPLACE:
+        if request.mode.changes_present:
             self.take_snapshot(plan)
         self.save(
             target=plan.target,
@@ -411,16 +443,7 @@ class Running:
             context.log("the schema's fingerprint is not the one of the backup; versions of extensions may differ")
         crashpoint("restore:compared")
         context.report(progress.value("compare"))
-        if plan.after:
-            context.step("after")
-            after.run(plan.after, beside_it, folder=self.folder, context=context)
-        context.step("swap")
-        try:
-            with facts.maintenance(connection, avoid=plan.target, application=self.application) as session:
-                self._hand_over(session, connection, plan)
-                self._name(session)
-        except psycopg.Error as error:
-            raise describe(error, doing=say("The names could not be swapped.")) from error
+        return plan, beside_it, comparison
 
     def _swap_back(self, request: RestoreRequest) -> None:
         """Give the database that a restore kept its name back, and keep the restored one, or drop it."""
@@ -467,7 +490,10 @@ class Running:
         logs = restorer.logs_among(profile, selection.table_names(backup))
         chosen = self._chosen = selection.of(request, backup=backup, archive=archive, logs=logs)
         progress = self.progress = RestoreProgress(
-            chosen.expected, chosen.entries, snapshot=request.mode is not Mode.NEW
+            chosen.expected,
+            chosen.entries,
+            snapshot=request.mode is not Mode.NEW,
+            merge=request.mode is Mode.MERGE,
         )
 
         def watch() -> None:
@@ -678,11 +704,12 @@ class Running:
 
 def _settle(session: Session, record: RestoreRecord, *, server: Connection) -> RestoreRecord:
     settled = swap.settle(session, record, server=server)
-    if record.mode is Mode.TABLES:
-        return rows_run.settle(session, settled)
-    if record.loader and settled.state is not RestoreState.COMPLETED:
+    # After a merge nothing is left that the role could own.
+    if record.loader and (record.mode is Mode.MERGE or settled.state is not RestoreState.COMPLETED):
         restricted.remove(session, record.loader)
         settled = settled.with_(loader="")
+    if record.mode in (Mode.TABLES, Mode.MERGE):
+        return rows_run.settle(session, settled)
     return settled
 
 

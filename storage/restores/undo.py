@@ -74,7 +74,7 @@ def decide(
     kept = record.keeps and record.target_oid is not None and databases.get(record.target_oid) == record.kept_as
     mode = Mode.TABLES if record.mode is Mode.TABLES else Mode.UNDO if kept else Mode.REPLACE
     checks = [_done(record), _way(record, mode=mode, snapshot=snapshot)]
-    if record.mode is not Mode.TABLES:
+    if record.mode not in (Mode.TABLES, Mode.MERGE):
         checks.append(_current(record, databases))
     target = facts.target
     if mode is Mode.UNDO and target:
@@ -130,9 +130,11 @@ def _way(record: RestoreRecord, *, mode: Mode, snapshot: BackupRecord | None) ->
         cause: Message = (
             say("The rows come from the snapshot that was taken before.")
             if mode is Mode.TABLES
+            else say("The snapshot that was taken before is restored.")
+            if record.mode is Mode.MERGE
             else say("%(kept)s is gone; the snapshot that was taken before is restored.", kept=record.kept_as or "—")
         )
-        return Check("way", Light.GOOD if mode is Mode.TABLES else Light.WARNING, cause)
+        return Check("way", Light.GOOD if record.mode in (Mode.TABLES, Mode.MERGE) else Light.WARNING, cause)
     return Check(
         "way",
         Light.BAD,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flask import Response, request, stream_with_context
 
@@ -51,22 +51,21 @@ class ImportForm:
     tag=TAG, form=ImportForm, refused=HubRefusal, refusals=(400, 404, 409, 413, 415, 422, 429, 500, 502, 503),
 )  # fmt: skip
 def import_() -> Response:
-    """Replace the database with what a dump of pg_dump's custom format holds. The present one is kept by another name.
+    """Bring what a dump of pg_dump's custom format holds into the database.
 
-    `skipLogs` leaves the log tables without their rows. The events are progress, and at the end complete or error; an
-    answer that ends without either was broken off, and the job with it: the database is as it was.
+    With `cleanFirst` the dump replaces the database, and the present one is kept by another name. Without, it is
+    merged: tables that are missing are created, rows whose primary key is missing are inserted, and everything that is
+    there stays as it is, in one transaction. `skipLogs` leaves the log tables without their rows.
+
+    The events are progress, and at the end complete or error; an answer that ends without either was broken off, and
+    the job with it: the database is as it was. The complete event of a merge has the numbers of rows that were
+    `inserted` and `leftAlone`, and as `warningCount` the number of tables of which nothing could be taken.
     """
     file = request.files.get("file")
     if file is None or not file.filename:
         raise Unusable(NO_FILE, effect=NOTHING_KEPT)
     if not file.filename.lower().endswith(".dump"):
         raise Unusable(NO_DUMP, effect=NOTHING_KEPT)
-    if request.form.get("cleanFirst", "").lower() != "true":
-        raise Unusable(
-            say("An import without cleanFirst=true, which merges rows into the present ones, is not offered here."),
-            effect=NOTHING_KEPT,
-            advice=say("Send cleanFirst=true: the present database is kept under another name."),
-        )
     profile = storage().databases.get(database_asked_for(request.form.get("database", "")))
     _refuse_now(profile)
     slot = streams.enter()
@@ -75,12 +74,12 @@ def import_() -> Response:
         target = profile.connection.dbname
         order = RestoreRequest(
             backup_id=record.backup_id,
-            mode=Mode.REPLACE,
+            mode=Mode.REPLACE if request.form.get("cleanFirst", "").lower() == "true" else Mode.MERGE,
             target=target,
             on=profile.name,
             no_logs=request.form.get("skipLogs", "").lower() == "true",
         )
-        # Whoever sends cleanFirst has said by it what the page asks to be typed.
+        # Whoever sends it here has said by that what the page asks to be typed.
         job, _new = storage().restores.start(order, by=current_name(), confirmed=target)
         audited("database_import_initiated", profile.name, job=job.job_id, backup=record.backup_id, bytes=record.bytes)
         events = _Events(job, slot)
@@ -158,14 +157,53 @@ class _Events:
 
 def _end(job: Job) -> Iterator[str]:
     if job.state is JobState.COMPLETED:
-        yield _event("progress", said(DONE))
-        yield _event("complete", said(ALL_DONE), exitCode=0)
+        merged = job.result.get("merged")
+        yield from _done() if merged is None else _merged(merged)
         return
     error = job.error or {}
     parts = [Message.from_json(error[name]) for name in ("cause", "effect", "advice") if error.get(name)]
-    yield _event("error", said(*parts), exitCode=1, errorCount=1)
+    details = {"details": error["words"]} if error.get("words") else {}
+    yield _event("error", said(*parts), exitCode=1, errorCount=1, **details)
 
 
-def _event(kind: str, message: str, **more: int) -> str:
+def _done() -> Iterator[str]:
+    yield _event("progress", said(DONE))
+    yield _event("complete", said(ALL_DONE), exitCode=0)
+
+
+def _merged(merged: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What came of every table, and of all of them, in the words in which claude-code-hub says what it skipped."""
+    for table, one in merged.items():
+        yield _event("progress", said(*_of_table(table, one)))
+    inserted, left = (sum(one[name] for one in merged.values()) for name in ("inserted", "left_alone"))
+    without = sum("why" in one for one in merged.values())
+    yield _event(
+        "progress",
+        said(
+            say("The data were imported: %(inserted)s rows were added, and %(left)s that exist already were skipped.",
+                inserted=inserted, left=left)
+        ),
+    )  # fmt: skip
+    more = {"warningCount": without} if without else {}
+    yield _event("complete", said(ALL_DONE), exitCode=0, inserted=inserted, leftAlone=left, **more)
+
+
+def _of_table(table: str, one: Mapping[str, Any]) -> Iterator[Message]:
+    facts = {"table": table, "inserted": one["inserted"], "left": one["left_alone"]}
+    if "why" in one:
+        yield say("%(table)s was left alone: %(left)s rows of the file were not taken.", **facts)
+        yield Message.from_json(one["why"])
+        return
+    if one.get("created"):
+        yield say("%(table)s was created, with %(inserted)s rows.", **facts)
+    else:
+        yield say("%(table)s: %(inserted)s rows were added, %(left)s left alone.", **facts)
+    if one.get("clashing"):
+        yield say("%(count)s of them clash with another unique key.", count=one["clashing"])
+    if one.get("dropped"):
+        yield say("Columns that it does not have were not taken: %(names)s.", names=", ".join(one["dropped"]))
+
+
+def _event(kind: str, message: str, **more: int | str) -> str:
     """One event: claude-code-hub's have nothing but a line of data."""
     return f"data: {json.dumps({'type': kind, 'message': message, **more}, ensure_ascii=False)}\n\n"

@@ -100,6 +100,63 @@ def test_without_logs_their_tables_are_there_and_empty(
     assert rows(empty_database, "orders") == 500 and rows(empty_database, "message_request") == 0
 
 
+@pytest.mark.parametrize("fields", [{"cleanFirst": "false"}, {"cleanFirst": ""}])
+def test_without_clean_first_missing_rows_and_tables_are_added_and_said_in_chinese(
+    script: FlaskClient, archive: bytes, empty_database: Connection, fields: dict[str, str]
+) -> None:
+    with connect(empty_database, application="tests") as session:
+        session.execute(
+            "ALTER TABLE orders ADD PRIMARY KEY (id); DROP TABLE users; UPDATE keys SET id = 7 WHERE id = 1"
+        )
+        before = session.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+    events = events_of(send(script, archive, **fields))
+    assert events[-1] == {
+        "type": "complete", "message": "数据导入和迁移全部完成！", "exitCode": 0,
+        "inserted": 255, "leftAlone": 270, "warningCount": 4,
+    }  # fmt: skip
+    assert events[-2] == {"type": "progress", "message": "数据导入完成，新增了 255 行，跳过了 270 行已存在的数据"}
+    told = [event["message"] for event in events]
+    assert "public.orders：新增 250 行，250 行保持不变。" in told
+    assert "public.users 已创建，写入 5 行。" in told
+    assert any(line.startswith("public.keys 保持不变：文件中的 5 行未导入。") and "主键" in line for line in told)
+    assert rows(empty_database, "orders") == 500 and rows(empty_database, "users") == 5
+    with connect(empty_database, application="tests") as session:
+        assert session.execute("SELECT sum(id) FROM keys").fetchone() == (21,)
+        after = session.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+    assert after == before
+
+
+def test_a_merge_is_said_in_english_and_skips_the_rows_of_logs(
+    script: FlaskClient, archive: bytes, empty_database: Connection
+) -> None:
+    with connect(empty_database, application="tests") as session:
+        session.execute("ALTER TABLE orders ADD PRIMARY KEY (id); DROP TABLE message_request")
+    events = events_of(send(script, archive, cleanFirst="false", skipLogs="true", language="en"))
+    told = [event["message"] for event in events]
+    assert events[-1]["type"] == "complete", events[-3:]
+    assert "public.message_request was created, with 0 rows." in told
+    assert told[-2] == "The data were imported: 250 rows were added, and 270 that exist already were skipped."
+    assert rows(empty_database, "message_request") == 0 and rows(empty_database, "orders") == 500
+
+
+def test_a_merge_that_fails_half_way_changes_nothing_and_says_the_sqlstate(
+    script: FlaskClient, archive: bytes, empty_database: Connection
+) -> None:
+    with connect(empty_database, application="tests") as session:
+        session.execute(
+            "ALTER TABLE orders ADD PRIMARY KEY (id); DROP TABLE keys; ALTER TABLE users ADD PRIMARY KEY (id)"
+        )
+        session.execute("DELETE FROM users WHERE id = 3; ALTER TABLE users ADD CONSTRAINT never CHECK (id <> 3)")
+    for language, cause in (("zh-CN", "public.users"), ("en", "The rows do not fit the rules of public.users: never.")):
+        events = events_of(send(script, archive, cleanFirst="false", language=language))
+        assert events[-1]["type"] == "error" and events[-1]["exitCode"] == 1, events[-3:]
+        assert cause in events[-1]["message"] and events[-1]["details"].startswith("23514: ")
+        assert ("未做任何更改" if language == "zh-CN" else "Nothing was changed.") in events[-1]["message"]
+    assert rows(empty_database, "orders") == 250 and rows(empty_database, "users") == 4
+    with connect(empty_database, application="tests") as session:
+        assert session.execute("SELECT to_regclass('keys')").fetchone() == (None,)
+
+
 def test_the_same_archive_can_be_imported_twice(
     script: FlaskClient, archive: bytes, empty_database: Connection, working: Storage
 ) -> None:
@@ -119,8 +176,6 @@ def test_what_is_no_archive_is_refused_and_changes_nothing(
     assert nothing.status_code == 400 and nothing.json == {"error": "缺少备份文件"}
     assert send(script, b"CREATE TABLE x ();").status_code == 422
     assert send(script, archive[: len(archive) // 2]).status_code == 409
-    merge = send(script, archive, cleanFirst="false")
-    assert merge.status_code == 400 and merge.json and "cleanFirst" in merge.json["error"]
     assert rows(empty_database, "orders") == 250
     assert not working.jobs.newest_first() and not working.backups.catalog.all()
 
