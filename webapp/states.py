@@ -36,6 +36,7 @@ STATES: dict[str, State] = {
     "damaged": State("damaged", "damaged", "crack", say("Damaged")),
     "missing": State("damaged", "damaged", "crack", say("Missing")),
     "trashed": State("paused", "trash", "tick", say("In the trash")),
+    "erased": State("nothing", "trash", "tick", say("Erased")),
     "running": _RUNNING,
     "taking": _RUNNING,
     "waiting": State("waiting", "waiting", "", say("Waiting")),

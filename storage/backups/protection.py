@@ -98,7 +98,7 @@ def _failures(newest_first: Sequence[BackupRecord]) -> list[BackupRecord]:
     ended, says nothing of the database: then the age of the last good backup decides."""
     failed = []
     for record in newest_first:
-        if record.state in TAKEN_WHOLE or record.state is BackupState.TRASHED:
+        if record.state in TAKEN_WHOLE or record.state in (BackupState.TRASHED, BackupState.ERASED):
             break
         if record.state is BackupState.FAILED:
             failed.append(record)

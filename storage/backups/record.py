@@ -26,6 +26,8 @@ class BackupState(StrEnum):
     """Taken whole, but the file is no longer there."""
     TRASHED = "trashed"
     """Taken whole, and moved to the trash: it protects nothing, and can be put back for some days."""
+    ERASED = "erased"
+    """Taken whole, and let go since: the history is all that is left of it."""
 
     def may_become(self, other: BackupState) -> bool:
         return other in _NEXT[self]
@@ -52,8 +54,9 @@ _NEXT: Mapping[BackupState, frozenset[BackupState]] = {
     # A file that comes back is good again once it has been read in full: somebody mounted the disk, or copied it back.
     BackupState.COMPLETE: _AFTERWARDS,
     BackupState.DAMAGED: _AFTERWARDS,
-    BackupState.MISSING: _AFTERWARDS,
-    BackupState.TRASHED: TAKEN_WHOLE,
+    BackupState.MISSING: _AFTERWARDS | {BackupState.ERASED},
+    BackupState.TRASHED: TAKEN_WHOLE | {BackupState.ERASED},
+    BackupState.ERASED: frozenset(),
     BackupState.FAILED: frozenset(),
     BackupState.CANCELLED: frozenset(),
     BackupState.INTERRUPTED: frozenset(),
@@ -239,7 +242,7 @@ class BackupRecord:
     proof: Proof | None = None
     """What came of the newest proof; None before the first."""
     trashed: Trashed | None = None
-    """While it is in the trash; and afterwards, missing, where copies of it are kept elsewhere."""
+    """While it is in the trash; and afterwards: erased, or missing where copies of it are kept elsewhere."""
     brought: Brought | None = None
     """Of an uploaded one."""
     error: Mapping[str, Any] | None = None

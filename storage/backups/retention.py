@@ -103,7 +103,7 @@ def failing(records: Iterable[BackupRecord]) -> bool:
     return len(newest) == FAILING_AFTER and not any(record.good for record in newest)
 
 
-_SAY_NOTHING = (BackupState.TAKING, BackupState.CANCELLED, BackupState.TRASHED)
+_SAY_NOTHING = (BackupState.TAKING, BackupState.CANCELLED, BackupState.TRASHED, BackupState.ERASED)
 
 
 def decide(backups: Iterable[Kept], policy: Policy, *, now: datetime, zone: ZoneInfo, paused: bool = False) -> Plan:

@@ -27,7 +27,7 @@ class DayState(StrEnum):
     NOTHING = "nothing"
     """No backup was started on this day, though there had been some before."""
     TRASHED = "trashed"
-    """The backups of this day were good and are in the trash."""
+    """The backups of this day were good, and are in the trash or erased since."""
     COMPLETE = "complete"
     WARNING = "warning"
     """Look at it: one failed and a good one followed, or one was cancelled or interrupted and none followed; or a
@@ -41,7 +41,7 @@ class DayState(StrEnum):
 
 
 _STOPPED = (BackupState.CANCELLED, BackupState.INTERRUPTED)
-_GOOD_THEN = (BackupState.COMPLETE, BackupState.TRASHED)
+_GOOD_THEN = (BackupState.COMPLETE, BackupState.TRASHED, BackupState.ERASED)
 _GONE_BAD = (BackupState.DAMAGED, BackupState.MISSING)
 
 

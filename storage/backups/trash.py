@@ -25,6 +25,8 @@ from storage.locks.filelocks import FileLocks
 logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=7)
+REMEMBERED_FOR = timedelta(days=366)
+"""How long the history knows of a backup that was erased: a year is the longest that it shows."""
 
 
 class Trash:
@@ -120,8 +122,8 @@ class Trash:
             return back
 
     def erase(self, backup_id: str) -> BackupRecord:
-        """Delete a backup that is in the trash, for good; returns what its record was. Where a destination has a copy,
-        the record stays, *missing*, and the destination decides how long the copy is kept."""
+        """Delete a backup that is in the trash, for good; returns what its record was. The record stays for a year,
+        *erased*; or *missing* where a destination has a copy, which decides itself how long that is kept."""
         with self.held():
             record = self.catalog.get(backup_id)
             self._trashed(record)
@@ -150,7 +152,8 @@ class Trash:
                 except (OSError, StorageError) as error:
                     logger.warning("backup %s in the trash: %s", record.backup_id, error)
             self._sweep()
-            self._forget_what_is_nowhere()
+            self._close_what_is_nowhere()
+            self._forget()
         for record in erased:
             logger.info("backup %s of %s was erased from the trash", record.backup_id, record.database)
         return erased
@@ -174,8 +177,8 @@ class Trash:
             back = self._trashed(leaving).archive
             self.catalog.change(leaving.backup_id, lambda current: current.move_to(BackupState.MISSING, archive=back))
         else:
-            self.catalog.forget(leaving.backup_id)
-        crashpoint("erase:forgotten")
+            self._close(leaving)
+        crashpoint("erase:closed")
 
     def _carry(self, record: BackupRecord) -> None:
         """Bring archive and copy to where the record says that they are."""
@@ -203,11 +206,23 @@ class Trash:
             if copy not in ours:
                 _remove(copy)
 
-    def _forget_what_is_nowhere(self) -> None:
-        """The record of a backup that was erased here goes with its last copy elsewhere."""
+    def _close_what_is_nowhere(self) -> None:
+        """A backup that was erased here is erased altogether when its last copy elsewhere goes."""
         for record in self.catalog.find(states={BackupState.MISSING}):
             if record.let_go and not record.copied:
                 _remove(self.catalog.copy_path(record))
+                self._close(record)
+
+    def _close(self, record: BackupRecord) -> None:
+        """Keep of a backup what the history says of it, and nothing beside an archive that is no more."""
+        back = record.trashed.archive if record.trashed else record.archive
+        self.catalog.change(
+            record.backup_id, lambda current: current.move_to(BackupState.ERASED, archive=back), with_copy=False
+        )
+
+    def _forget(self) -> None:
+        for record in self.catalog.find(states={BackupState.ERASED}):
+            if record.trashed is None or record.trashed.until + REMEMBERED_FOR <= self._clock():
                 self.catalog.forget(record.backup_id)
 
     def _place(self, record: BackupRecord) -> str:

@@ -28,7 +28,8 @@ from webapp.permissions import requires
 bp = Blueprint("story", __name__)
 
 TAG = "Story 1.7"
-SUCCESSFUL = frozenset({BackupState.COMPLETE})
+SUCCESSFUL = frozenset({BackupState.COMPLETE, BackupState.TRASHED, BackupState.ERASED})
+"""Retention lets go of backups that were good."""
 UNDER_WAY = frozenset({BackupState.TAKING})
 USUAL_SPAN = timedelta(days=30)
 WAIT_SECONDS = 240

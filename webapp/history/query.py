@@ -14,7 +14,7 @@ RESULTS: Mapping[str, frozenset[BackupState]] = {
     "failed": frozenset({BackupState.FAILED}),
     "stopped": frozenset({BackupState.CANCELLED, BackupState.INTERRUPTED}),
     "damaged": frozenset({BackupState.DAMAGED, BackupState.MISSING}),
-    "trashed": frozenset({BackupState.TRASHED}),
+    "trashed": frozenset({BackupState.TRASHED, BackupState.ERASED}),
     "running": frozenset({BackupState.TAKING}),
 }
 

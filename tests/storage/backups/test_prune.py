@@ -222,7 +222,8 @@ def test_what_expired_is_erased_a_week_later(storage: Storage, clock: StandingCl
     by_hand(storage)
     clock.forward(days=7)
     storage.trash.settle()
-    assert len(storage.backups.catalog.find(database="shop")) == 3
+    assert [one.state for one in storage.backups.catalog.find(database="shop")][-1] is BackupState.ERASED
+    assert len(storage.backups.catalog.find(database="shop", states={BackupState.COMPLETE})) == 3
 
 
 def test_a_young_snapshot_stays_and_an_old_one_goes(storage: Storage) -> None:

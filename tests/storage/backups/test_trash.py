@@ -90,7 +90,7 @@ def test_what_is_in_the_trash_protects_nothing_and_comes_back_as_it_was(trash: T
     assert [name for name in files(trash.catalog.data_folder) if name.startswith("trash")] == []
 
 
-def test_after_seven_days_it_is_erased_with_its_record(
+def test_after_seven_days_its_archive_is_erased_and_the_history_knows_it_for_a_year(
     trash: Trash, record: BackupRecord, clock: StandingClock
 ) -> None:
     trash.discard(record.backup_id, by="ana")
@@ -98,9 +98,18 @@ def test_after_seven_days_it_is_erased_with_its_record(
     assert trash.settle() == []
     clock.forward(hours=1)
     assert [one.backup_id for one in trash.settle()] == [record.backup_id]
-    assert record.backup_id not in {one.backup_id for one in trash.catalog.all()}
-    assert [name for name in files(trash.catalog.data_folder) if name.startswith("trash")] == []
-    assert trash.catalog.rebuild() == []
+    erased = trash.catalog.get(record.backup_id)
+    assert (erased.state, erased.good, erased.tables) == (BackupState.ERASED, False, record.tables)
+    assert [name for name in files(trash.catalog.data_folder) if name.startswith(("trash", "archives"))] == []
+    assert trash.catalog.rebuild() == [] and trash.catalog.check_files() == []
+    with pytest.raises(Conflict):
+        trash.put_back(record.backup_id)
+    clock.forward(days=365)
+    trash.settle()
+    assert trash.catalog.get(record.backup_id) == erased
+    clock.forward(days=1)
+    trash.settle()
+    assert trash.catalog.all() == []
 
 
 def test_emptying_erases_at_once_and_leaves_the_others(trash: Trash, record: BackupRecord) -> None:
@@ -109,7 +118,8 @@ def test_emptying_erases_at_once_and_leaves_the_others(trash: Trash, record: Bac
     trash.discard(other.backup_id, by="ana")
     trash.erase(other.backup_id)
     assert [one.backup_id for one in trash.empty()] == [record.backup_id]
-    assert len(trash.catalog.all()) == 1 and len(files(trash.catalog.data_folder)) == 2
+    assert {one.state for one in trash.catalog.all()} == {BackupState.ERASED, BackupState.COMPLETE}
+    assert len(trash.catalog.find(states={BackupState.COMPLETE})) == 1 and len(files(trash.catalog.data_folder)) == 2
 
 
 def test_a_damaged_backup_comes_back_damaged(trash: Trash) -> None:
@@ -189,6 +199,7 @@ def test_a_backup_with_a_copy_elsewhere_stays_known_until_that_goes(trash: Trash
     deleted = replace(copy, state=CopyState.DELETED)
     trash.catalog.change(record.backup_id, lambda current: current.with_copy(deleted))
     trash.settle()
+    assert {one.state for one in trash.catalog.all()} == {BackupState.ERASED, BackupState.COMPLETE}
     assert len(trash.catalog.all()) == 1
     assert trash.catalog.rebuild() == []
 
@@ -274,7 +285,7 @@ def test_killed_while_erasing(trash: Trash, record: BackupRecord, point: str, ve
     after.catalog.rebuild()
     after.settle()
     assert [one.backup_id for one in after.catalog.all()] != []
-    assert record.backup_id not in {one.backup_id for one in after.catalog.all()}
+    assert after.catalog.get(record.backup_id).state is BackupState.ERASED
     assert [file for file in files(trash.catalog.data_folder) if Path(record.archive).stem in file] == []
 
 
