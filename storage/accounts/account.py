@@ -22,6 +22,8 @@ class Account:
     created_at: datetime
     created_by: str = ""
     password_changed_at: datetime
+    linked: Mapping[str, str] = field(default_factory=dict)
+    """Which user of an application this person is, by the database's name: the application's own id."""
 
     def may(self, permission: str) -> bool:
         return permissions.may(self.role, permission)
@@ -38,6 +40,7 @@ class Account:
             "created_at": to_text(self.created_at),
             "created_by": self.created_by,
             "password_changed_at": to_text(self.password_changed_at),
+            "linked": dict(self.linked),
         }
 
     @classmethod
@@ -51,6 +54,7 @@ class Account:
                     created_at=from_required_text(data["created_at"]),
                     created_by=data["created_by"],
                     password_changed_at=from_required_text(data["password_changed_at"]),
+                    linked=data.get("linked", {}),
                 )
             case newer:
                 raise InvalidRecord(say("The account's format %(format)s is newer than this program.", format=newer))

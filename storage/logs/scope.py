@@ -1,0 +1,32 @@
+"""Whose rows of a usage log an account sees: decided here, and nowhere else."""
+
+from __future__ import annotations
+
+from storage.accounts.account import Account
+from storage.accounts.permissions import Role
+from storage.errors import Denied, say
+from storage.logs.filters import UsageFilter
+
+
+def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter:
+    """What is asked for, as far as the account may see it: an admin all, any other its own user's rows.
+
+    Raises Denied for an account that is linked to no user of the database, or that asks for the rows of another user.
+    """
+    if account.role is Role.ADMIN:
+        return wanted
+    own = account.linked.get(database)
+    if not own:
+        raise Denied(
+            say("Your account is not linked to a user of %(database)s, so nobody can tell which requests are yours.",
+                database=database),
+            effect=say("Nothing was read."),
+            advice=say("Ask an admin of this instance to link it: on the page of your account, among the accounts."),
+        )  # fmt: skip
+    if wanted.user not in ("", own):
+        raise Denied(
+            say("You may see your own requests, and these are another user's."),
+            effect=say("Nothing was read."),
+            advice=say("Leave the user out of the address."),
+        )
+    return wanted.of(own)
