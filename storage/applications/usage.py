@@ -14,7 +14,7 @@ from storage.applications.fields import Fields
 from storage.errors import Invalid, say
 
 USAGE_KEYS = frozenset({"table", "id", "time_column", "only", "blocked", "session", "session_sequence", "currency",
-                        "lookups", "columns"})  # fmt: skip
+                        "lookups", "columns", "daily"})  # fmt: skip
 _LOOKUP_KEYS = frozenset({"name", "table", "value", "matches", "prefer", "title"})
 _COLUMN_KEYS = frozenset({"name", "heading", "kind", "sql"})
 
@@ -72,6 +72,8 @@ class UsageLog:
     session_sequence: str = ""
     """Columns of the log, or "": which session a request belongs to, and its number there."""
     currency: str = ""
+    daily: str = "usage_daily"
+    """The table beside the log that keeps the sums by day, user and model of rows that were cleaned up."""
     lookups: tuple[Lookup, ...] = ()
     columns: tuple[Column, ...] = ()
 
@@ -100,6 +102,7 @@ def read(fields: Fields) -> UsageLog:
         session=fields.read("session", str, default=""),
         session_sequence=fields.read("session_sequence", str, default=""),
         currency=fields.read("currency", str, default=""),
+        daily=fields.read("daily", str, default="usage_daily"),
         lookups=tuple(_read_lookup(lookup) for lookup in fields.tables("lookups", _LOOKUP_KEYS)),
         columns=columns,
     )

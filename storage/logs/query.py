@@ -85,7 +85,7 @@ class UsageQuery:
     def source(self, expressions: Collection[sql.Composable]) -> sql.Composed:
         """The log, and what the expressions name of the looked-up rows."""
         text = " ".join(part.as_string(None) for part in expressions)
-        joins = [self._join(lookup) for lookup in self.log.lookups if _names(text, lookup.name)]
+        joins = [self._join(lookup) for lookup in self.log.lookups if names(text, lookup.name)]
         return sql.SQL(" ").join([sql.SQL("{} AS r").format(self.located.table(self.log.table)), *joins])
 
     def _join(self, lookup: Lookup) -> sql.Composed:
@@ -168,7 +168,8 @@ def written(text: str) -> sql.SQL:
     return sql.SQL(text)
 
 
-def _names(text: str, alias: str) -> bool:
+def names(text: str, alias: str) -> bool:
+    """Whether an expression of a map names a looked-up row."""
     return re.search(rf"(?<![\w.\"]){re.escape(alias)}\.|\"{re.escape(alias)}\"\.", text) is not None
 
 
