@@ -39,7 +39,10 @@ REPLACING_ROWS: Final = ("rows:journal", "rows:committed")
 MERGING: Final = ("merge:journal", "merge:committed")
 """While the rows of an archive are merged into a database."""
 
-POINTS: Final = REPLACING_ROWS + MERGING + SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
+CLEANING: Final = ("cleanup:archived", "cleanup:batch")
+"""After the rows were archived, and between two batches that delete them."""
+
+POINTS: Final = CLEANING + REPLACING_ROWS + MERGING + SCHEDULING + RESTORING + TRASHING + PUTTING_BACK + ERASING
 
 
 def crashpoint(name: str) -> None:
