@@ -13,12 +13,14 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from storage.applications import usage
+from storage.applications import probes, sessions, usage
 from storage.applications.fields import Fields
+from storage.applications.probes import PROBE_KEYS, ProbeLog
+from storage.applications.sessions import SESSION_KEYS, SessionLog
 from storage.applications.usage import USAGE_KEYS, UsageLog
 from storage.errors import Invalid, say
 
-_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore", "usage"})
+_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore", "usage", "sessions", "probes"})
 _LOG_KEYS = frozenset({"table", "time_column", "soft_delete_column"})
 
 
@@ -42,6 +44,9 @@ class ApplicationMap:
     after_restore: tuple[str, ...] = ()
     """A program and its arguments, run on a restored database before it gets its name; () for none."""
     usage: UsageLog | None = None
+    sessions: SessionLog | None = None
+    """Only beside a usage log, which says which sessions there are."""
+    probes: ProbeLog | None = None
 
 
 def load_maps(extra_folder: Path | None = None) -> tuple[ApplicationMap, ...]:
@@ -112,6 +117,8 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
     if not tables and fields.read("recognise", list) == []:
         raise fields.wrong("recognise")
     usage_fields = fields.table("usage", USAGE_KEYS)
+    session_fields = fields.table("sessions", SESSION_KEYS)
+    probe_fields = fields.table("probes", PROBE_KEYS)
     return ApplicationMap(
         name=fields.read("name", str),
         title=fields.read("title", str),
@@ -119,6 +126,8 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
         log_tables=tuple(_read_log(log) for log in fields.tables("log_tables", _LOG_KEYS)),
         after_restore=after,
         usage=usage.read(usage_fields) if usage_fields else None,
+        sessions=sessions.read(session_fields) if session_fields else None,
+        probes=probes.read(probe_fields) if probe_fields else None,
     )
 
 

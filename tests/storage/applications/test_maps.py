@@ -8,6 +8,7 @@ import pytest
 
 from storage.applications import maps
 from storage.applications.maps import ApplicationMap, LogTable
+from storage.applications.sessions import Part
 from storage.errors import Invalid
 
 SHOP = """
@@ -77,6 +78,12 @@ def test_a_folder_that_is_not_there_adds_nothing(tmp_path: Path) -> None:
         (SHOP.replace('name = "shop"', 'name = ""'), "own.toml, name has a value of the wrong type"),
         ("log_tables = [1]\n" + SHOP.partition("[[")[0], "own.toml, log_tables has a value of the wrong type"),
         ("name = ", "own.toml cannot be read"),
+        (SHOP + "[sessions.store]\nbody = 'request:{sequence}'\n", "own.toml, a key of the session store"),
+        (SHOP + "[sessions.store]\nbody = 'session:{session}'\n", "own.toml, a key of the session store"),
+        (SHOP + "[sessions]\ncount = 'requests'\n", "own.toml, a key of the session store"),
+        (SHOP + "[sessions.store]\ncookies = '{session}{sequence}'\n", "own.toml has an unknown key cookies"),
+        (SHOP + "[probes]\ntable = 'checks'\n", "own.toml, endpoints has a value of the wrong type"),
+        (SHOP + "[probes]\nendpoints = {table = 'shops', title = 'e.name'}\n", "own.toml has no table"),
     ],
 )
 def test_a_map_that_is_not_understood_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
@@ -131,3 +138,10 @@ def test_the_map_that_asks_for_most_wins() -> None:
     small = ApplicationMap(name="small", title="Small", recognise=("users",))
     large = ApplicationMap(name="large", title="Large", recognise=("users", "keys"))
     assert maps.recognise((small, large), {"public.users", "public.keys"}) == large
+
+
+def test_a_sessions_id_is_only_put_where_the_keys_name_it() -> None:
+    hub = next(application for application in maps.load_maps(None) if application.name == "claude_code_hub")
+    assert hub.sessions is not None
+    assert hub.sessions.key(Part.BODY, "a{sequence}{session}", 7) == "session:a{sequence}{session}:req:7:requestBody"
+    assert hub.sessions.count_key("{sequence}") == "session:{sequence}:seq"
