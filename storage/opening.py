@@ -47,6 +47,7 @@ from storage.jobs.store import JobStore
 from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.locks.redislocks import RedisLocks
+from storage.logs.cleanup.cleanups import Cleanups
 from storage.logs.logs import Logs
 from storage.lookout import Lookout
 from storage.postgres import embedded, places, programs
@@ -148,7 +149,7 @@ class Storage:
         self.restores = self._restores(metadata / "restores")
         self.proofs = self._proofs()
         self.rereading = Rereading(metadata / "rereading.json", backups=self.backups, jobs=self.jobs, clock=clock)
-        self.logs = Logs(profile_of=self.profile, applications=self._maps, clock=clock)
+        self.logs = Logs(profile_of=self.profile, applications=self._maps, clock=clock, cleanup=self._cleanups(folder))
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
         self.scheduler = self._scheduler()
@@ -346,6 +347,7 @@ class Storage:
             demos=Demos(names=demo.NAMES, connection=self._demo_connection),
             in_use=self._in_use,
             backed_up_as=self._backed_up_as,
+            on_removed=lambda name: self.accounts.unlink_all(name),
         )
 
     def _given_database(self) -> DatabaseProfile | None:
@@ -499,6 +501,21 @@ class Storage:
             ran=metadata / "retention_ran.json",
         )
 
+    def _cleanups(self, folder: Path) -> Cleanups:
+        return Cleanups(
+            folder,
+            profile_of=self.profile,
+            applications=self._maps,
+            databases=self._names,
+            destinations=self.destinations,
+            runner=self.runner,
+            locks=self.locks,
+            staging=self.staging,
+            audit=self.audit,
+            clock=self.clock,
+            zone=ZoneInfo(self.settings.time_zone),
+        )
+
     def _names(self) -> list[str]:
         return [profile.name for profile in self.databases.all()]
 
@@ -583,6 +600,7 @@ class Storage:
         ticker.every(PROVE_SECONDS, "a look at what is to be proven", self.proofs.look)
         ticker.every(PROVE_SECONDS, "a look at what is to be read again", self.rereading.look)
         ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
+        ticker.every(LOOK_AT_NIGHT_SECONDS, "log retention", self.logs.cleanup.nightly)
         ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
         ticker.every(LOOK_AT_COPIES_SECONDS, "a look at the copies", self.copying.look)
         ticker.every(SWEEP_SECONDS, "old copies", self._expire_copies)

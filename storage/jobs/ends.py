@@ -16,8 +16,10 @@ _ACTIONS: Mapping[JobKind, str] = {
     JobKind.FETCH: "backup_fetched",
     JobKind.RESTORE: "restore_ended",
     JobKind.PRUNE: "retention_ran",
+    JobKind.CLEAN_UP: "logs_cleaned_up",
+    JobKind.PUT_BACK: "logs_put_back",
 }
-_TOLD = ("backup_id", "restore_id", "target", "kept_as", "destination", "kind", "slot")
+_TOLD = ("backup_id", "restore_id", "target", "kept_as", "destination", "kind", "slot", "table", "rows", "archive_id")
 """What is kept of a job's parameters and results."""
 
 

@@ -35,6 +35,10 @@ class JobKind(StrEnum):
     FETCH = "fetch"
     """Bring an archive back from a destination."""
     PRUNE = "prune"
+    CLEAN_UP = "clean_up"
+    """Delete old rows of a log table."""
+    PUT_BACK = "put_back"
+    """Put archived rows of a log table back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from storage.errors import JobCancelled, StorageError, Unavailable, say
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, JobState
-from storage.jobs.store import INTERRUPTED, JobStore
+from storage.jobs.store import JobStore, interrupted
 from storage.locks.filelocks import HeldLock
 
 JobCode = Callable[[JobContext], None]
@@ -71,7 +71,8 @@ class JobRunner:
         self._stopping.set()
         self._join(15)
         for job_id in list(self._held):
-            self._end(self._store.get(job_id), JobState.INTERRUPTED, INTERRUPTED)
+            job = self._store.get(job_id)
+            self._end(job, JobState.INTERRUPTED, interrupted(job))
 
     def close_again(self) -> list[Job]:
         """Write the ends that a full disk kept from being written; returns those that are written now. Call it before
@@ -163,7 +164,7 @@ class JobRunner:
             self._codes[job.kind](context)
         except JobCancelled as error:
             if self._stopping.is_set():
-                return self._end(context.job, JobState.INTERRUPTED, INTERRUPTED)
+                return self._end(context.job, JobState.INTERRUPTED, interrupted(context.job))
             return self._end(context.job, JobState.CANCELLED, error)
         except StorageError as error:
             return self._end(context.job, JobState.FAILED, error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from storage import reserve
 from storage.clock import Clock, to_text
-from storage.errors import Conflict, InvalidRecord, JobCancelled, NotFound, StorageError, say
+from storage.errors import Conflict, InvalidRecord, JobCancelled, NotFound, StorageError, say, say_count
 from storage.jobs.model import Job, JobKind, JobState
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
@@ -18,6 +18,25 @@ INTERRUPTED = StorageError(
     say("pghaven ended while this job was running."),
     advice=say("Start it again. What it had half made is swept away."),
 )
+
+
+def interrupted(job: Job) -> StorageError:
+    """Why a job has no end of its own; of one that deletes row after row, with what it had done."""
+    if job.kind is not JobKind.CLEAN_UP or not any(step.code == "delete" and step.started_at for step in job.steps):
+        return INTERRUPTED
+    rows = job.progress.rows or 0
+    effect = (
+        say_count(
+            "At least %(count)s row was deleted and stays deleted.",
+            "At least %(count)s rows were deleted and stay deleted.",
+            count=rows,
+        )
+        if rows
+        else say("Some rows may have been deleted; they stay deleted.")
+    )
+    return StorageError(
+        INTERRUPTED.cause, effect=effect, advice=say("Start it again: it goes on where this one has ended.")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,7 @@ class JobStore:
             if (by := self.asked_to_stop(job.job_id)) is not None and job.state is JobState.WAITING:
                 job = job.with_(state=JobState.CANCELLED, ended_at=now, error=JobCancelled(by).to_json())
             else:
-                job = job.with_(state=JobState.INTERRUPTED, ended_at=now, error=INTERRUPTED.to_json())
+                job = job.with_(state=JobState.INTERRUPTED, ended_at=now, error=interrupted(job).to_json())
             self.save(job)
             self.append_log(job.job_id, "interrupted: the process of this job is gone")
             self.forget_stop(job.job_id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from storage.applications.maps import ApplicationMap
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
-from storage.logs import reading
+from storage.logs import reading, where
+from storage.logs.cleanup.cleanups import Cleanups
 from storage.logs.usage import UsageLogs
 
 
@@ -18,9 +19,15 @@ class Logs:
         profile_of: Callable[[str], DatabaseProfile],
         applications: Collection[ApplicationMap],
         clock: Clock,
+        cleanup: Cleanups,
     ) -> None:
         self._profile_of, self._applications = profile_of, applications
+        self.cleanup = cleanup
         self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
+
+    def first_with_usage(self, databases: Sequence[str]) -> where.Found:
+        """The first of these databases that keeps a usage log."""
+        return where.first_with_usage(databases, self._profile_of, self._applications)
 
     def application_of(self, database: str) -> ApplicationMap:
         """The map that fits a registered database. Raises NotFound where none does."""

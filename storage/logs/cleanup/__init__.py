@@ -1,0 +1,1 @@
+"""Old rows of log tables: counted first, archived where wanted, deleted in short batches, summed up for good."""

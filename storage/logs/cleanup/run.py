@@ -1,0 +1,262 @@
+"""One clean-up, as a job: count, archive where that is wanted, delete in batches, make the space usable again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from storage.applications.maps import ApplicationMap
+from storage.crashpoints import crashpoint
+from storage.databases.profile import DatabaseProfile
+from storage.errors import Message, StorageError, say, say_count
+from storage.jobs.context import JobContext
+from storage.jobs.model import Progress
+from storage.jobs.turns import turn
+from storage.locks.filelocks import FileLocks
+from storage.logs.cleanup import batches, deleting, preview, rows, statistics
+from storage.logs.cleanup import target as targets
+from storage.logs.cleanup.archive import ArchiveFormat
+from storage.logs.cleanup.archiving import Archiver
+from storage.logs.cleanup.batches import Batch, Pace
+from storage.logs.cleanup.condition import condition
+from storage.logs.cleanup.deleting import Tally
+from storage.logs.cleanup.request import NOTHING_DELETED, CleanupRequest
+from storage.logs.cleanup.target import LogTarget, TableFacts
+from storage.postgres.connection import describe
+from storage.postgres.snapshot import Session
+from storage.postgres.watchdog import patiently
+
+MOST_PASSES = 4
+"""How often what was in somebody's hands, or was moved meanwhile, is tried again."""
+PAUSE_SECONDS = 1.0
+_FIRST, _LEAST, _MOST = 1000, 100, 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaner:
+    profile_of: Callable[[str], DatabaseProfile]
+    applications: Collection[ApplicationMap]
+    locks: FileLocks
+    archiver: Archiver
+
+    def run(self, context: JobContext) -> None:
+        request = CleanupRequest.from_json(context.job.parameters["request"]).checked()
+        archive: dict[str, str] | None = context.job.parameters.get("archive")
+        context.plan(_steps(archived=archive is not None))
+        tally = Tally()
+        with _telling(tally), turn(self.locks, context):
+            connection = self.profile_of(context.job.database).connection
+            with deleting.session_for(connection) as session:
+                target = targets.find(session, self.applications, request)
+                _Run(context, session, target, request, tally, self.archiver).carry_out(archive)
+
+
+class _Run:
+    def __init__(
+        self,
+        context: JobContext,
+        session: Session,
+        target: LogTarget,
+        request: CleanupRequest,
+        tally: Tally,
+        archiver: Archiver,
+    ) -> None:
+        self.context, self.session, self.target, self.tally = context, session, target, tally
+        self.archiver = archiver
+        self.request = request.at(preview.now(session))
+        self.condition = condition(target, self.request)
+        self.expected = 0
+
+    def carry_out(self, archive: dict[str, str] | None) -> None:
+        context = self.context
+        context.step("count")
+        targets.refuse_what_takes_others_along(self.session, self.target)
+        before = targets.facts(self.session, self.target)
+        self.expected = self._count()
+        context.result(table=self.target.full, expected=self.expected, bytes_before=before.total_bytes)
+        context.log(f"{self.expected} rows of {self.target.full} fulfil the condition")
+        if archive is not None:
+            self._archive(archive)
+        left = 0
+        vacuumed = False
+        if self.expected:
+            context.step("delete")
+            left = self._delete(before, archived=archive is not None)
+            context.step("vacuum")
+            vacuumed = self._vacuum()
+        self._report(before, left=left, vacuumed=vacuumed)
+
+    def _count(self) -> int:
+        return int(self._at_length(lambda: preview.count(self.session, self.target, self.request)))
+
+    def _archive(self, wanted: dict[str, str]) -> None:
+        self.context.step("archive")
+        archive = self.archiver.archive(
+            self.context,
+            self.session,
+            self.target,
+            self.request,
+            self.condition,
+            destination=wanted["destination"],
+            form=ArchiveFormat(wanted["form"]),
+            expected=self.expected,
+        )
+        self.expected = archive.rows
+        self.context.result(archive_id=archive.archive_id, archived=archive.rows)
+        crashpoint("cleanup:archived")
+
+    def _delete(self, before: TableFacts, *, archived: bool) -> int:
+        """Delete until nothing is left that can be had; returns how many rows are."""
+        daily = statistics.of(self.target)
+        if daily is not None:
+            statistics.ensure(self.session, daily)
+        for number in range(MOST_PASSES):
+            missed = self.tally.in_the_way
+            walk = self._archived() if archived else self._all(before)
+            deleting.delete_all(
+                self.session, self.target, self.condition, walk, self.tally, daily=daily, after_each=self._after_each
+            )
+            sure = before.time_indexed and not archived and self.tally.in_the_way == missed
+            left = 0 if sure or self.tally.rows >= self.expected else self._left(archived=archived)
+            if not left or number == MOST_PASSES - 1:
+                return left
+            self.context.log(f"{left} rows are in use or were moved; trying those again")
+            self._pause()
+        raise AssertionError("the last pass returns")
+
+    def _all(self, before: TableFacts) -> Iterator[Batch]:
+        return batches.of_table(self.session, self.target, self.request, before)
+
+    def _archived(self) -> Iterator[Batch]:
+        """Exactly the versions of rows that are in the archive."""
+        pace = Pace(_FIRST, _LEAST, _MOST)
+        done = 0
+        using = sql.SQL("{} AS a").format(rows.ARCHIVED)
+        while done < self.expected:
+            until = done + pace.size
+            where = sql.SQL("a.number > {} AND a.number <= {} AND {}").format(
+                sql.Literal(done), sql.Literal(until), rows.SAME_VERSION
+            )
+            yield Batch(where, pace, using)
+            done = until
+
+    def _left(self, *, archived: bool) -> int:
+        if not archived:
+            return self._count()
+        statement = sql.SQL("SELECT count(*) FROM {} AS r, {} AS a WHERE {}").format(
+            self.target.name, rows.ARCHIVED, rows.SAME_VERSION
+        )
+        [row] = self._at_length(lambda: self.session.execute(statement).fetchall())
+        return int(row[0])
+
+    def _after_each(self) -> None:
+        tally = self.tally
+        total = max(self.expected, tally.rows, 1)
+        self.context.report(
+            Progress(step="delete", done=tally.rows, total=total, rows=tally.rows, item=self.target.full)
+        )
+        self.context.checkpoint()
+
+    def _pause(self) -> None:
+        until = time.monotonic() + PAUSE_SECONDS
+        while time.monotonic() < until:
+            self.context.checkpoint()
+            time.sleep(0.05)
+
+    def _vacuum(self) -> bool:
+        """Whether the server has done it: it may leave a table out that the role does not own, and only warns."""
+        warnings: list[str] = []
+
+        def heard(said: psycopg.errors.Diagnostic) -> None:
+            if said.severity_nonlocalized == "WARNING":
+                warnings.append(said.message_primary or "")
+
+        self.session.add_notice_handler(heard)
+        try:
+            statement = sql.SQL("VACUUM (ANALYZE) {}").format(self.target.name)
+            self._at_length(lambda: self.session.execute(statement))
+        except psycopg.errors.LockNotAvailable as error:
+            warnings.append(str(error))
+        finally:
+            self.session.remove_notice_handler(heard)
+        for warning in warnings:
+            self.context.log(f"warning: {warning}")
+        return not warnings
+
+    def _report(self, before: TableFacts, *, left: int, vacuumed: bool) -> None:
+        tally = self.tally
+        after = targets.facts(self.session, self.target)
+        freed = max(0, before.total_bytes - after.total_bytes)
+        share = before.total_bytes * tally.rows // max(before.rows, tally.rows, 1)
+        self.context.result(
+            rows=tally.rows,
+            soft_deleted=tally.soft_deleted,
+            batches=tally.batches,
+            longest_ms=round(tally.longest * 1000),
+            left=left,
+            vacuumed=vacuumed,
+            bytes_after=after.total_bytes,
+            freed=freed,
+            reusable=max(0, share - freed) if vacuumed else 0,
+        )
+        archive_id = self.context.job.result.get("archive_id")
+        if archive_id:
+            self.archiver.archives.change(archive_id, lambda one: one.with_(deleted=tally.rows))
+        self.context.log(
+            f"{tally.rows} rows deleted in {tally.batches} batches, the longest took {tally.longest * 1000:.0f} ms;"
+            f" {left} left"
+        )
+
+    def _at_length(self, work: Callable[[], Any]) -> Any:
+        """Something that may take long, and holds up nobody: it can be cancelled, and has no limit of time."""
+
+        def without_limit() -> Any:
+            self.session.execute("SET statement_timeout = 0")
+            self.session.execute("SET lock_timeout = '5s'")
+            self.session.execute("SET enable_seqscan = on")
+            result = work()
+            self.session.execute("RESET statement_timeout")
+            self.session.execute("RESET lock_timeout")
+            self.session.execute("RESET enable_seqscan")
+            return result
+
+        return patiently(self.session, without_limit, watch=self.context.checkpoint)
+
+
+def effect_of(deleted: int) -> Message:
+    """What is said of the data when a clean-up did not reach its end."""
+    if not deleted:
+        return NOTHING_DELETED
+    return say_count(
+        "%(count)s row was deleted and stays deleted.", "%(count)s rows were deleted and stay deleted.", count=deleted
+    )
+
+
+@contextmanager
+def _telling(tally: Tally) -> Iterator[None]:
+    """However it ends: say first how many rows are gone."""
+    try:
+        yield
+    except StorageError as error:
+        error.effect = effect_of(tally.rows)
+        raise
+    except psycopg.Error as error:
+        refusal = describe(error, doing=say("The server ended the clean-up."))
+        refusal.effect = effect_of(tally.rows)
+        raise refusal from error
+
+
+def _steps(*, archived: bool) -> list[tuple[str, Message]]:
+    archive = [("archive", say("Archive the rows"))] if archived else []
+    return [
+        ("count", say("Count the rows")),
+        *archive,
+        ("delete", say("Delete in short batches")),
+        ("vacuum", say("Make the space usable again")),
+    ]
