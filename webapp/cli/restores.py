@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from storage.errors import Denied, say
+from storage.errors import Denied, Message, say
 from storage.opening import Storage
 from storage.restores.plan import Light, RestorePlan, TableChange
 from storage.restores.record import RestoreRecord
@@ -36,6 +36,9 @@ def _with_target(command: Any) -> Any:
     command = click.option("--data-only", is_flag=True, help="The rows of all tables, in place of those there.")(
         command
     )
+    command = click.option(
+        "--merge", is_flag=True, help="Add the tables and rows that the present database lacks; what it has stays."
+    )(command)
     command = click.option("--schema-only", is_flag=True, help="Without any rows.")(command)
     return click.argument("backup_id", metavar="ID")(command)
 
@@ -52,6 +55,7 @@ def plan(
     schema_only: bool,
     tables: str,
     data_only: bool,
+    merge: bool,
     as_json: bool,
 ) -> int:
     """Say what restoring the backup ID would do, and what stands against it. Nothing is changed.
@@ -67,6 +71,7 @@ def plan(
         schema_only=schema_only,
         tables=tables,
         data_only=data_only,
+        merge=merge,
     )
     with opened() as storage:
         planned = storage.restores.plan(request)
@@ -90,6 +95,7 @@ def run(
     schema_only: bool,
     tables: str,
     data_only: bool,
+    merge: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -107,6 +113,7 @@ def run(
         schema_only=schema_only,
         tables=tables,
         data_only=data_only,
+        merge=merge,
     )
     with opened() as storage:
         storage.settle()  # a killed command may have left its database beside the one that is meant
@@ -120,6 +127,8 @@ def run(
         record = storage.restores.get(job.result["restore_id"])
     if as_json:
         answers.document(_facts(record))
+    elif record.mode is Mode.MERGE:
+        _print_merged(record)
     else:
         _print_restored(record)
     return refusals.DONE
@@ -232,22 +241,23 @@ def _request(
     schema_only: bool,
     tables: str,
     data_only: bool,
+    merge: bool,
 ) -> RestoreRequest:
     if tables or data_only:
-        if replace or into is not None or no_logs or schema_only or (tables and data_only):
+        if replace or merge or into is not None or no_logs or schema_only or (tables and data_only):
             raise click.UsageError("--tables and --data-only stand alone: the rows go into the present database.")
         named = [name.strip() for name in tables.split(",") if name.strip()]
         full = tuple(name if "." in name else f"public.{name}" for name in named)
         return RestoreRequest(backup_id=backup_id, mode=Mode.TABLES, on=on, tables=full)
-    if replace and into is not None:
-        raise click.UsageError("--into and --replace exclude each other.")
-    if not replace and into is None:
-        raise click.UsageError("Say where to: --into NEWNAME, --replace, or --tables A,B.")
-    if no_logs and schema_only:
-        raise click.UsageError("--no-logs and --schema-only exclude each other.")
+    if (into is not None) + replace + merge > 1:
+        raise click.UsageError("--into, --replace and --merge exclude each other.")
+    if not replace and not merge and into is None:
+        raise click.UsageError("Say where to: --into NEWNAME, --replace, --merge, or --tables A,B.")
+    if schema_only and (no_logs or merge):
+        raise click.UsageError("--schema-only goes with neither --no-logs nor --merge.")
     return RestoreRequest(
         backup_id=backup_id,
-        mode=Mode.REPLACE if replace else Mode.NEW,
+        mode=Mode.REPLACE if replace else Mode.MERGE if merge else Mode.NEW,
         target=into or "",
         on=on,
         part=Part.SCHEMA if schema_only else Part.ALL,
@@ -276,6 +286,30 @@ def _facts(record: RestoreRecord) -> dict[str, Any]:
     return facts | {"error": refusals.in_json(dict(record.error)) if record.error else None}
 
 
+def _print_merged(record: RestoreRecord) -> None:
+    inserted, left = (sum(one[name] for one in record.merged.values()) for name in ("inserted", "left_alone"))
+    answers.line(
+        f"Merged into {record.target}: {inserted:,} rows added, {left:,} left alone, "
+        f"in {answers.seconds(record.seconds)}."
+    )
+    headings = ("TABLE", "ADDED", "LEFT ALONE", "")
+    rows = [
+        (name, f"{one['inserted']:,}", f"{one['left_alone']:,}", _remark(one)) for name, one in record.merged.items()
+    ]
+    answers.table(headings, rows)
+
+
+def _remark(one: Mapping[str, Any]) -> str:
+    if "why" in one:
+        return str(Message.from_json(one["why"]))
+    remarks = ["created"] if one.get("created") else []
+    if one.get("clashing"):
+        remarks.append(f"{one['clashing']:,} clash with another unique key")
+    if one.get("dropped"):
+        remarks.append(f"without the columns {', '.join(one['dropped'])}")
+    return "; ".join(remarks)
+
+
 def _print_restored(record: RestoreRecord) -> None:
     how = "all as in" if record.manifest else "counted only, because there is no manifest to compare with, from"
     answers.line(
@@ -293,7 +327,9 @@ def _print_restored(record: RestoreRecord) -> None:
 
 def _print_plan(planned: RestorePlan, say_line: Callable[[str], None]) -> None:
     at = answers.moment(planned.backup.started_at)
-    if not planned.backup.ours:
+    if planned.mode is Mode.MERGE:
+        say_line(f"{planned.target} on {planned.address} would get the tables and rows that it lacks. The rest stays.")
+    elif not planned.backup.ours:
         say_line(f"{planned.target} on {planned.address} would become what the uploaded archive holds.")
         if planned.kept_as:
             say_line(f"The present one would be kept as {planned.kept_as}.")
@@ -318,7 +354,7 @@ def _print_plan(planned: RestorePlan, say_line: Callable[[str], None]) -> None:
     say_line("It cannot be done now; nothing was changed." if planned.blocked else "Nothing was changed.")
 
 
-_HOW = {Mode.NEW: "new", Mode.REPLACE: "in its place", Mode.TABLES: "rows", Mode.UNDO: "undone"}
+_HOW = {Mode.NEW: "new", Mode.REPLACE: "in its place", Mode.TABLES: "rows", Mode.MERGE: "merged", Mode.UNDO: "undone"}
 _SIGNS = {Light.GOOD: "good", Light.WARNING: "look at", Light.BAD: "stops"}
 
 

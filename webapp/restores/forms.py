@@ -54,7 +54,7 @@ def read(values: MultiDict[str, str]) -> Asked:
     what = values.get("what") or "all"
     if what not in WHAT:
         raise Invalid(say("“%(what)s” is not a part of a backup.", what=what[:40]))
-    if mode is Mode.TABLES:
+    if mode is Mode.TABLES or (mode is Mode.MERGE and what == "schema"):
         what = "all"
     chosen = RestoreRequest(
         backup_id=backup_id,

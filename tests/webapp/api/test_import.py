@@ -202,13 +202,14 @@ def test_a_failure_ends_with_error_and_the_database_is_as_it_was(
     assert rows(empty_database, "orders") == 250
 
 
+@pytest.mark.parametrize("clean_first", ["true", "false"])
 def test_a_client_that_goes_cancels_the_job_and_the_database_is_as_it_was(
-    serving: Serving, api_storage: Storage, archive: bytes, empty_database: Connection
+    serving: Serving, api_storage: Storage, archive: bytes, empty_database: Connection, clean_first: str
 ) -> None:
     """The job is still in the queue: nobody works on it until the client has gone."""
     api_storage.working = True
     part = b'--x\r\nContent-Disposition: form-data; name="'
-    body = part + b'cleanFirst"\r\n\r\ntrue\r\n' + part + b'database"\r\n\r\nshop\r\n'
+    body = part + f'cleanFirst"\r\n\r\n{clean_first}\r\n'.encode() + part + b'database"\r\n\r\nshop\r\n'
     body += part + b'file"; filename="a.dump"\r\n\r\n' + archive + b"\r\n--x--\r\n"
     with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
         connection.sendall(

@@ -124,3 +124,21 @@ def test_rows_of_chosen_tables_alone_are_replaced(with_shop: Terminal, shop: Con
     assert with_shop("restores", "run", backup_id, "--tables", "orders").code == 8
     done = with_shop("restores", "run", backup_id, "--tables", "orders", "--yes", "--json").good().json
     assert (done["tables"], done["kept_as"], rows(shop, "orders")) == (["public.orders"], "", 200)
+
+
+def test_a_merge_adds_what_is_missing_and_says_what_it_left_alone(
+    with_shop: Terminal, shop: Connection, backup_id: str
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("DELETE FROM orders WHERE id > 150")
+    present = rows(shop, "orders")
+    assert with_shop("restores", "run", backup_id, "--merge", "--replace").code == 2
+    assert with_shop("restores", "run", backup_id, "--merge", "--schema-only").code == 2
+    assert with_shop("restores", "run", backup_id, "--merge").code == 8
+    planned = with_shop("restores", "plan", backup_id, "--merge").good().out
+    assert "would get the tables and rows that it lacks" in planned and rows(shop, "orders") == present
+    out = with_shop("restores", "run", backup_id, "--merge", "--yes").good().out
+    assert f"{200 - present} rows added" in out and rows(shop, "orders") == 200
+    done = with_shop("restores", "run", backup_id, "--merge", "--yes", "--json").good().json
+    assert (done["mode"], done["kept_as"]) == ("merge", "")
+    assert done["merged"]["public.orders"] == {"inserted": 0, "left_alone": 200}
