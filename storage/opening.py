@@ -352,7 +352,9 @@ class Storage:
 
     def _given_database(self) -> DatabaseProfile | None:
         url = self.settings.database_url
-        return from_environment(url, self.settings.database_variable) if url else None
+        if url is None:
+            return None
+        return from_environment(url, self.settings.database_variable, self.settings.session_store_url)
 
     def _default_database(self) -> DatabaseProfile | None:
         """That of our own environment, else that of the web process of this folder, running or not."""

@@ -29,6 +29,8 @@ class Settings:
     threads: int = 16
     database_url: Secret | None = None
     database_variable: str = ""
+    session_store_url: Secret | None = None
+    """The Redis in which the default database's application keeps its sessions' details."""
     scratch_database_url: Secret | None = None
     """Where backups are proven; None means the embedded server."""
     prove_every_days: int = 7
@@ -82,6 +84,7 @@ class Settings:
             threads=_whole(environment, "THREADS", defaults.threads, least=8, most=256),
             database_url=_secret(environment, database_variable) if database_variable else None,
             database_variable=database_variable,
+            session_store_url=_secret(environment, "SESSION_STORE_URL"),
             scratch_database_url=_secret(environment, "SCRATCH_DATABASE_URL"),
             prove_every_days=_whole(environment, "PROVE_EVERY_DAYS", defaults.prove_every_days, least=0, most=365),
             pg_bin_dirs=tuple(Path(part) for part in environment.get("PG_BIN_DIRS", "").split(os.pathsep) if part),

@@ -42,7 +42,7 @@ class RememberedEnvironment:
             except Unavailable as error:
                 # With another key it is still this database: what is missing is its password.
                 logger.error("the password of the default database: %s", error.cause)
-                profile = DatabaseProfile.from_json({**data, "password": None}, self._box)
+                profile = DatabaseProfile.from_json({**data, "password": None, "session_store": None}, self._box)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecord(
                 say("%(path)s cannot be read: %(reason)s", path=str(self._path), reason=repr(error)),

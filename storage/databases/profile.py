@@ -11,7 +11,7 @@ from typing import Any
 from storage.clock import from_text, to_text
 from storage.errors import InvalidRecord, say
 from storage.postgres.connection import Connection
-from storage.secret import SecretBox
+from storage.secret import Secret, SecretBox
 
 
 class Source(StrEnum):
@@ -34,6 +34,8 @@ class DatabaseProfile:
     """schema.table of what a no-logs backup leaves out, in addition to what the application map says."""
     digests: bool = True
     """Whether a backup's manifest holds content digests beside the row counts."""
+    session_store_url: Secret | None = None
+    """Where the application keeps the details of its sessions' requests: the address of its Redis."""
     added_at: datetime | None = None
     added_by: str = ""
 
@@ -45,7 +47,7 @@ class DatabaseProfile:
         return replace(self, **changes)
 
     def to_json(self, box: SecretBox) -> dict[str, Any]:
-        """The stored form; the password is encrypted in it."""
+        """The stored form; the password and the session store's address, which may hold one, are encrypted in it."""
         connection = self.connection
         return {
             "format": 1,
@@ -59,6 +61,7 @@ class DatabaseProfile:
             "sslrootcert": connection.sslrootcert,
             "log_tables": list(self.log_tables),
             "digests": self.digests,
+            "session_store": box.close(self.session_store_url) if self.session_store_url else None,
             "added_at": to_text(self.added_at),
             "added_by": self.added_by,
         }
@@ -80,6 +83,7 @@ class DatabaseProfile:
                     ),
                     log_tables=tuple(data["log_tables"]),
                     digests=data["digests"],
+                    session_store_url=box.open(data["session_store"]) if data.get("session_store") else None,
                     added_at=from_text(data["added_at"]),
                     added_by=data["added_by"],
                 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.session_store import checked_address
 from storage.databases.testing import ConnectionTest
 from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, StorageError, Unavailable, say
 from storage.identifiers import checked_name
@@ -89,7 +90,14 @@ class Registry:
         return next(iter(self.all()), None)
 
     def add(
-        self, name: str, connection: Connection, *, log_tables: Sequence[str] = (), digests: bool = True, by: str
+        self,
+        name: str,
+        connection: Connection,
+        *,
+        log_tables: Sequence[str] = (),
+        digests: bool = True,
+        session_store_url: Secret | None = None,
+        by: str,
     ) -> DatabaseProfile:
         """Look after one more database. Raises Conflict when the name is taken, by a database or by the backups of
         another one, and Invalid for one that cannot be."""
@@ -111,6 +119,7 @@ class Registry:
                 connection=connection,
                 log_tables=tuple(log_tables),
                 digests=digests,
+                session_store_url=session_store_url,
                 added_at=self._clock(),
                 added_by=by,
             )
@@ -124,9 +133,11 @@ class Registry:
         *,
         log_tables: Sequence[str] | None = None,
         digests: bool | None = None,
+        session_store_url: Secret | None = None,
     ) -> DatabaseProfile:
-        """Change what is named. A connection replaces the present one whole, password included. Raises Conflict when
-        it leads elsewhere while a job or an unsettled restore needs the present one."""
+        """Change what is named; an empty address takes the session store away. A connection replaces the present one
+        whole, password included. Raises Conflict when it leads elsewhere while a job or an unsettled restore needs the
+        present one."""
         with self._changing():
             profile = self._editable(name)
             if connection is None and name in self._closed:
@@ -137,6 +148,7 @@ class Registry:
                 connection=profile.connection if connection is None else connection,
                 log_tables=profile.log_tables if log_tables is None else tuple(log_tables),
                 digests=profile.digests if digests is None else digests,
+                session_store_url=profile.session_store_url if session_store_url is None else session_store_url or None,
             )
             self._records.save(profile)
         return profile
@@ -161,7 +173,7 @@ class Registry:
             profile = DatabaseProfile.from_json(data, self._box)
         except Unavailable as error:
             # With another key the databases are still listed: what is missing is a password, and the server says so.
-            profile = DatabaseProfile.from_json({**data, "password": None}, self._box)
+            profile = DatabaseProfile.from_json({**data, "password": None, "session_store": None}, self._box)
             logger.error("the password of %s: %s", profile.name, error.cause)
             self._closed[profile.name] = error
         else:
@@ -195,17 +207,25 @@ def _place(connection: Connection) -> tuple[str, int, str]:
     return connection.host, connection.port, connection.dbname
 
 
-def from_environment(url: Secret, variable: str) -> DatabaseProfile:
+def from_environment(url: Secret, variable: str, session_store_url: Secret | None = None) -> DatabaseProfile:
     """The profile of the database that DATABASE_URL names. Raises Invalid naming the variable, and not its value."""
     try:
         connection = parse_url(url.reveal)
+        if session_store_url:
+            variable = "SESSION_STORE_URL"
+            checked_address(session_store_url.reveal)
     except Invalid as error:
         raise Invalid(
             say("%(variable)s cannot be used: %(reason)s", variable=variable, reason=str(error.cause)),
             effect=say("pghaven was not started."),
             advice=error.advice,
         ) from None
-    return DatabaseProfile(name=name_for(connection.dbname), connection=connection, source=Source.ENVIRONMENT)
+    return DatabaseProfile(
+        name=name_for(connection.dbname),
+        connection=connection,
+        source=Source.ENVIRONMENT,
+        session_store_url=session_store_url,
+    )
 
 
 def name_for(dbname: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.registry import Demos, Registry, from_environment, name_for
+from storage.databases.session_store import checked_address, shown_address
 from storage.databases.testing import ConnectionTest
 from storage.errors import Conflict, Invalid, NotFound, StorageError, Unavailable, say
 from storage.locks.filelocks import FileLocks
@@ -179,3 +180,54 @@ def test_a_name_whose_backups_are_of_another_database_is_not_given_to_a_new_one(
         registry.add("shop", SHOP.to("blog"), by="ana")
     registry.add("shop", SHOP, by="ana")
     registry.add("blog", SHOP.to("blog"), by="ana")
+
+
+STORE = Secret("redis://:hunter2@cache.example:6379/1")
+
+
+def test_the_session_store_is_kept_encrypted_until_it_is_taken_away(tmp_path: Path) -> None:
+    registry = a_registry(tmp_path)
+    registry.add("shop", SHOP, session_store_url=STORE, by="ana")
+    assert not any("hunter2" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "hunter2" not in repr(registry.all())
+    registry.change("shop", digests=False)
+    assert a_registry(tmp_path).get("shop").session_store_url == STORE
+    registry.change("shop", session_store_url=Secret(""))
+    assert a_registry(tmp_path).get("shop").session_store_url is None
+
+
+def test_a_record_from_before_there_were_session_stores_is_read(tmp_path: Path) -> None:
+    box = SecretBox("k")
+    data = DatabaseProfile(name="shop", connection=SHOP).to_json(box)
+    del data["session_store"]
+    assert DatabaseProfile.from_json(data, box).session_store_url is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["redis://cache", "redis://:p%40ss@cache:6379/0", "rediss://user:pw@[::1]:6380", "unix:///run/redis.sock?db=2"],
+)
+def test_the_address_of_a_redis_server_is_taken_as_it_is(address: str) -> None:
+    assert checked_address(address) == Secret(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "cache:6379", "http://hunter2@cache", "redis://", "redis://cache:hunter2/0", "redis://c/hunter2", "unix://",
+     "redis://cache?hunter2=1", "redis://cache#hunter2", "redis://cache/0\nhunter2", "redis://:hunter2#@cache"],
+)  # fmt: skip
+def test_any_other_address_is_refused_without_being_repeated(address: str) -> None:
+    with pytest.raises(Invalid, match="not the address of a Redis server") as refused:
+        checked_address(address)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_session_store_is_shown_without_its_password() -> None:
+    assert shown_address(STORE) == "redis://cache.example:6379/1"
+    assert shown_address(Secret("unix://user:hunter2@/run/redis.sock?db=2")) == "unix:///run/redis.sock"
+
+
+def test_the_environments_session_store_belongs_to_its_database() -> None:
+    assert from_environment(Secret("postgresql://u@h/d"), "DSN", STORE).session_store_url == STORE
+    with pytest.raises(Invalid, match="SESSION_STORE_URL cannot be used"):
+        from_environment(Secret("postgresql://u@h/d"), "DSN", Secret("http://hunter2"))
