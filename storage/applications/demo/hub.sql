@@ -1,6 +1,7 @@
 -- A made-up installation of claude-code-hub: users, providers and 45 days of requests, up to now().
--- Plain SQL for an empty database, run as one transaction. Rows come from hashes of their number and not from random(),
--- whose sequence differs between server versions: every load has the same shape, moved to the present.
+-- SQL for an empty database, run as one transaction, with files put in where it says so. Rows come from hashes of their
+-- number and not from random(), whose sequence differs between server versions: every load has the same shape, moved to
+-- the present.
 
 -- Compiling the long statements takes longer than running them.
 SET LOCAL jit = off;
@@ -328,95 +329,17 @@ CREATE TABLE system_settings (
     timezone varchar(64)
 );
 
-COMMENT ON TABLE message_request IS 'One row a request; the log that grows. key is the value of keys.key, not an id.';
+-- The second line lets the generator write into this table.
+COMMENT ON TABLE message_request IS E'One row a request; the log that grows. key is the value of keys.key, not an id.\n'
+    'pghaven: made-up data';
 COMMENT ON COLUMN message_request.provider_id IS '0 where the request was blocked before a provider was chosen.';
 COMMENT ON COLUMN message_request.provider_chain IS
     'Attempts in order. An item whose reason is initial_selection is a choice and not an attempt.';
 COMMENT ON TABLE keys IS 'What clients sign in with; a value may come again after its first row was deleted.';
 COMMENT ON TABLE provider_endpoint_probe_logs IS 'Results of the regular health checks of each endpoint.';
 
--- People and their keys. The odd names are for whoever opens an export in a spreadsheet.
-
-INSERT INTO users (name, description, role, rpm_limit, daily_limit_usd, provider_group, created_at, updated_at,
-                   deleted_at,
-                   limit_monthly_usd, limit_concurrent_sessions, tags, is_enabled, expires_at, daily_reset_mode)
-SELECT name,
-       CASE number % 3 WHEN 0 THEN 'Backend team' WHEN 1 THEN '前端组' END,
-       CASE number WHEN 1 THEN 'admin' ELSE 'user' END,
-       CASE WHEN number % 4 = 0 THEN 60 END,
-       CASE WHEN number % 2 = 0 THEN 20 + number END,
-       CASE WHEN number % 5 = 0 THEN 'research' ELSE 'default' END,
-       now() - make_interval(days => 200 - number::integer * 3),
-       now() - make_interval(days => 30, hours => number::integer),
-       CASE WHEN number > 38 THEN now() - make_interval(days => 50) END,
-       CASE WHEN number % 3 = 0 THEN 300 END,
-       (number % 4)::integer,
-       to_jsonb((ARRAY['backend', 'intern', 'night shift', '华东'])[1 : (number % 3)::integer]),
-       number <> 37,
-       CASE WHEN number % 9 = 0 THEN now() + make_interval(days => 40) END,
-       CASE WHEN number % 6 = 0 THEN 'rolling'::daily_reset_mode ELSE 'fixed' END
-FROM unnest(ARRAY[
-    'admin', 'Lin Yue', '王小明', 'Amara Diallo', 'Jonas Weber', '陈静', 'Okafor, Ada', 'Priya Nair', '李强', 'Mateo Ruiz',
-    'Sofia "Sonny" Berg', 'Kenji Mori', '赵敏', 'Elif Kaya', 'Tom O''Neill', 'Nadia Haddad', '刘洋', 'Ivo Novak',
-    'Greta Lund',
-    'Samuel Osei', '周杰', 'Lucia Conti', 'Piotr Zielinski', '=SUM(A1:A9)', 'Hana Sato', '孙莉', 'Bruno Costa', 'Maya Levi',
-    'Oskar Lind', '吴磊', 'Chloe Martin', 'Dmitri Orlov', 'Zara Khan', '郑爽', 'Luis Ortega', 'build-robot',
-    'former partner',
-    'Anya Petrova', 'left in spring', '离职员工'
-]) WITH ORDINALITY AS person (name, number);
-
-INSERT INTO keys (user_id, key, name, expires_at, limit_5h_usd, created_at, updated_at, deleted_at, can_login_web_ui,
-                  provider_group)
-SELECT users.id, 'sk-' || md5(format('demo key %s/%s', users.id, number)),
-       (ARRAY['laptop', 'server', 'CI, nightly'])[number],
-       CASE WHEN users.id % 7 = 0 THEN now() + make_interval(days => 90) END,
-       CASE WHEN number = 2 THEN 10 END,
-       users.created_at + make_interval(days => number), users.updated_at, users.deleted_at, number = 1,
-       users.provider_group
-FROM users CROSS JOIN generate_series(1, 3) AS number
-WHERE number <= 1 + users.id % 3
-ORDER BY users.id, number;
-
--- A key that was deleted and given out again: its value names two rows, so a plain join doubles the requests.
-INSERT INTO keys (user_id, key, name, is_enabled, created_at, updated_at, deleted_at)
-SELECT user_id, key, name || ' (first)', false, created_at - interval '60 days', created_at,
-       created_at - interval '1 day'
-FROM keys WHERE id IN (5, 11);
-
--- Whom the requests go to.
-
-INSERT INTO provider_vendors (website_domain, display_name, website_url, created_at)
-SELECT domain, name, 'https://' || domain, now() - interval '200 days'
-FROM (VALUES ('claude.example', 'Claude direct'), ('relay-one.example', 'Relay One'), ('cheap-tokens.example', '省钱中转'),
-             ('cloud-west.example', 'Cloud West'), ('openai.example', 'OpenAI direct'), ('codex-pool.example', NULL))
-     AS vendor (domain, name);
-
-INSERT INTO providers (name, description, url, key, is_enabled, weight, priority, cost_multiplier, group_tag,
-                       provider_type,
-                       model_redirects, limit_daily_usd, created_at, updated_at, deleted_at, allowed_models,
-                       daily_reset_mode, provider_vendor_id)
-SELECT name, CASE WHEN vendor = 3 THEN 'Only when the others are down' END,
-       'https://api.' || website_domain || CASE WHEN kind = 'codex' THEN '/v1' ELSE '' END,
-       'sk-provider-' || md5(name), number NOT IN (7, 12), 1 + number::integer % 5, number::integer / 4, multiplier,
-       tag, kind,
-       CASE WHEN vendor = 3 THEN '{"claude-opus-4-5-20251101": "claude-sonnet-4-5-20250929"}'::jsonb END,
-       CASE WHEN vendor = 3 THEN 50 END,
-       now() - interval '190 days', now() - interval '20 days',
-       CASE WHEN number = 12 THEN now() - interval '70 days' END,
-       CASE WHEN kind = 'codex' THEN '["gpt-5-codex"]'::jsonb ELSE 'null'::jsonb END,
-       CASE WHEN vendor = 3 THEN 'rolling'::daily_reset_mode ELSE 'fixed' END, vendor
-FROM unnest(
-    ARRAY['Direct A', 'Direct B', 'Relay One', 'Relay One backup', '省钱 1 号', '省钱 2 号', 'Cloud West (off)', 'Cloud West',
-          'OpenAI', 'Codex pool 1', 'Codex pool 2', 'Old relay'],
-    ARRAY[1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 6, 2],
-    ARRAY[1.0, 1.0, 0.85, 0.9, 0.35, 0.4, 1.1, 1.15, 1.0, 0.6, 0.65, 1.0]::numeric[],
-    ARRAY['default', 'default', 'default', NULL, 'research', 'research', NULL, 'default', 'default', 'default',
-          'research', NULL],
-    ARRAY['claude', 'claude', 'claude', 'claude', 'claude', 'claude', 'claude', 'claude', 'codex', 'codex', 'codex',
-          'claude']
-) WITH ORDINALITY AS provider (name, vendor, multiplier, tag, kind, number)
-JOIN provider_vendors ON provider_vendors.id = vendor
-ORDER BY number;
+-- People, their keys, and whom the requests go to.
+-- include claude_code_hub.people.sql
 
 INSERT INTO provider_endpoints (vendor_id, provider_type, url, label, sort_order, is_enabled, created_at)
 SELECT vendor.id, CASE WHEN vendor.id > 4 THEN 'codex' ELSE 'claude' END,
@@ -451,165 +374,17 @@ FROM (SELECT DISTINCT ON (endpoint_id) * FROM provider_endpoint_probe_logs ORDER
       created_at DESC) AS latest
 WHERE latest.endpoint_id = provider_endpoints.id;
 
-INSERT INTO model_prices (model_name, price_data, created_at, updated_at, source)
-SELECT model, jsonb_build_object('mode', 'chat', 'input_cost_per_token', input * change, 'output_cost_per_token',
-                                 output * change,
-                                 'cache_creation_input_token_cost', input * change * 1.25,
-                                 'cache_read_input_token_cost', input * change * 0.1),
-       moment, moment, source
-FROM (VALUES ('claude-sonnet-4-5-20250929', 0.000003, 0.000015), ('claude-haiku-4-5-20251001', 0.000001, 0.000005),
-             ('claude-opus-4-5-20251101', 0.000005, 0.000025), ('gpt-5-codex', 0.00000125, 0.00001),
-             ('gpt-5-mini', 0.00000025, 0.000002)) AS model (model, input, output)
-CROSS JOIN (VALUES (now() - interval '120 days', 1.2, 'litellm'), (now() - interval '60 days', 1.0, 'manual'))
-     AS version (moment, change, source);
+-- The log of 45 days. Some of what is oldest was deleted in the application.
+SET LOCAL pghaven.seed = 0;
+SET LOCAL pghaven.first = 1;
+SET LOCAL pghaven.last = 50000;
+SET LOCAL pghaven.total = 50000;
+SET LOCAL pghaven.days = 45;
+SELECT set_config('pghaven.until', now()::text, true);
+-- include claude_code_hub.requests.sql
 
--- The log. Sessions start where weighted hours say (office hours in Shanghai, quiet weekends, a little growth); each is
--- a run of requests by one key. One provider fails for three hours, twelve days ago.
-INSERT INTO message_request (
-    provider_id, user_id, key, model, duration_ms, cost_usd, provider_chain, status_code, api_type, input_tokens,
-    output_tokens, cache_creation_input_tokens, cache_read_input_tokens, error_message, created_at, updated_at,
-    deleted_at,
-    session_id, blocked_by, blocked_reason, cost_multiplier, original_model, user_agent, messages_count, endpoint,
-    cache_creation_5m_input_tokens, cache_creation_1h_input_tokens, cache_ttl_applied, request_sequence,
-    context_1m_applied,
-    error_stack, error_cause, ttfb_ms, special_settings)
-WITH weighted AS (
-    SELECT back,
-           (ARRAY[4, 2, 1, 1, 1, 1, 2, 5, 14, 30, 38, 34, 16, 24, 36, 40, 38, 32, 20, 14, 16, 18, 14, 8])
-               [1 + extract(hour FROM local)::integer]
-           * CASE WHEN extract(isodow FROM local) > 5 THEN 0.3 ELSE 1 END
-           * (1 - back / 2400.0) AS weight
-    FROM generate_series(1, 1079) AS back,
-         LATERAL (SELECT (now() - make_interval(hours => back)) AT TIME ZONE 'Asia/Shanghai' AS local) AS here
-), hours AS (
-    SELECT array_agg(upto ORDER BY back) AS upto, max(upto) AS total
-    FROM (SELECT back, (sum(weight) OVER (ORDER BY back))::double precision AS upto FROM weighted) AS sums
-), sessions AS (
-    SELECT session, started, requests, user_number,
-           1 + floor(pg_temp.chance(session, 5) * (1 + user_number % 3))::integer AS key_number,
-           CASE WHEN taste < 0.58 THEN 'claude-sonnet-4-5-20250929' WHEN taste < 0.78 THEN 'claude-haiku-4-5-20251001'
-                WHEN taste < 0.90 THEN 'claude-opus-4-5-20251101' WHEN taste < 0.99 THEN 'gpt-5-codex'
-                     ELSE 'gpt-5-mini' END AS model,
-           CASE WHEN taste < 0.90 THEN (ARRAY[1, 1, 1, 2, 2, 3, 3, 4, 5, 6,
-                                              8])[1 + floor(pg_temp.chance(session, 7) * 11)::integer]
-                ELSE 9 + floor(pg_temp.chance(session, 7) * 3)::integer END AS provider_number,
-           taste >= 0.90 AS is_codex
-    FROM (SELECT session, pg_temp.chance(session, 6) AS taste,
-                 1 + floor(power(pg_temp.chance(session, 4), 2) * 38)::integer AS user_number,
-                 1 + floor(power(pg_temp.chance(session, 3), 2) * 22)::integer AS requests,
-                 now() - make_interval(hours => width_bucket(pg_temp.chance(session, 1) * total, upto),
-                                       secs => 3600 * pg_temp.chance(session, 2)) AS started
-          FROM generate_series(1, 7000) AS session, hours) AS drawn
-), requests AS MATERIALIZED (
-    SELECT *, (row_number() OVER (ORDER BY session, sequence)) AS number,
-           least(started + make_interval(secs => sum(8 + 150 * pg_temp.chance(session * 100 + sequence, 8))
-                                                 OVER (PARTITION BY session ORDER BY sequence)),
-                 now() - make_interval(secs => 1 + session % 50)) AS moment
-    FROM sessions CROSS JOIN LATERAL generate_series(1, requests) AS sequence
-    ORDER BY session, sequence
-    LIMIT 50000
-), drawn AS MATERIALIZED (
-    SELECT *, pg_temp.chance(number, 9) AS luck, pg_temp.chance(number, 10) AS retry_luck,
-           provider_number = 3 AND moment BETWEEN now() - interval '12 days'
-           AND now() - interval '12 days' + interval '3 hours'
-               AS in_trouble
-    FROM requests
-), outcomes AS MATERIALIZED (
-    SELECT *,
-           CASE WHEN luck < 0.010 THEN 'sensitive_word' WHEN luck < 0.014 THEN 'warmup' END AS blocked,
-           CASE WHEN luck < 0.010 THEN 400 WHEN luck < 0.014 THEN 200 WHEN luck < 0.017 THEN NULL
-                WHEN luck < 0.025 THEN 499
-                WHEN in_trouble AND luck < 0.800 THEN 502
-                WHEN luck < 0.055 THEN (ARRAY[429, 429, 500, 502, 529,
-                                              401])[1 + floor(pg_temp.chance(number, 11) * 6)::integer]
-                ELSE 200 END AS code,
-           CASE WHEN retry_luck < 0.015 THEN 3 WHEN retry_luck < 0.070 OR in_trouble THEN 2 ELSE 1 END AS attempts
-    FROM drawn
-), measured AS MATERIALIZED (
-    SELECT *,
-           CASE WHEN code = 200 AND blocked IS NULL THEN (40 + 5200 * power(pg_temp.chance(number, 12),
-                                                                            3))::bigint END AS made,
-           CASE WHEN code = 200 AND blocked IS NULL THEN (3 + 2600 * power(pg_temp.chance(number, 13),
-                                                                           4))::bigint + CASE
-                                                                                WHEN number % 400 = 0 THEN 310000
-                                                                                     ELSE 0 END
-           END AS read,
-           CASE WHEN code = 200 AND blocked IS NULL AND NOT is_codex
-                THEN (600 + 90000 * power(pg_temp.chance(number, 14), 8))::bigint END AS cached,
-           CASE WHEN code = 200 AND blocked IS NULL AND sequence > 1
-                THEN least(9000 * sequence + 12000, 180000)::bigint + number % 977 END AS reused,
-           (350 + 4200 * power(pg_temp.chance(number, 15), 3))::integer AS first_byte
-    FROM outcomes
-)
-SELECT CASE WHEN blocked IS NULL THEN measured.provider_number ELSE 0 END,
-       measured.user_number, owned.key,
-       coalesce(providers.model_redirects ->> measured.model, measured.model),
-       CASE WHEN blocked IS NOT NULL THEN 3
-            WHEN code IS NOT NULL THEN first_byte + coalesce(made, 20) * 11 + (attempts - 1) * 1900 END,
-       CASE WHEN blocked IS NULL AND code IS NOT NULL THEN
-           round((coalesce(read, 0) + coalesce(cached, 0) * 1.25 + coalesce(reused, 0) * 0.1)
-                 * price.input * cost_multiplier
-                 + coalesce(made, 0) * price.output * cost_multiplier, 15) ELSE 0 END,
-       CASE WHEN blocked IS NULL THEN
-           CASE WHEN sequence = 1 THEN jsonb_build_array(jsonb_build_object(
-               'id', providers.id, 'name', providers.name, 'reason', 'initial_selection', 'groupTag',
-               providers.group_tag,
-               'timestamp', floor(extract(epoch FROM moment) * 1000))) ELSE '[]'::jsonb END
-           || CASE WHEN attempts > 1 THEN jsonb_build_array(jsonb_build_object(
-               'id', 3, 'name', 'Relay One', 'reason', 'retry_failed', 'attemptNumber', 1, 'statusCode', 502,
-               'errorMessage', 'upstream closed the connection')) ELSE '[]'::jsonb END
-           || CASE WHEN attempts > 2 THEN jsonb_build_array(jsonb_build_object(
-               'id', 4, 'name', 'Relay One backup', 'reason', 'retry_failed', 'attemptNumber', 2, 'statusCode', 529,
-               'errorMessage', 'overloaded')) ELSE '[]'::jsonb END
-           || jsonb_build_array(jsonb_build_object(
-               'id', providers.id, 'name', providers.name, 'providerType', providers.provider_type,
-               'reason', CASE WHEN code = 200 AND attempts = 1 THEN 'request_success'
-                    WHEN code = 200 THEN 'retry_success'
-                              WHEN code IS NULL THEN 'session_reuse' ELSE 'retry_failed' END,
-               'attemptNumber', attempts, 'statusCode', code, 'circuitState', 'closed', 'priority', providers.priority,
-               'weight', providers.weight, 'costMultiplier', cost_multiplier))
-       END,
-       code, CASE WHEN is_codex THEN 'codex' ELSE 'claude' END, read, made, cached, reused,
-       CASE WHEN blocked IS NULL THEN
-           CASE code WHEN 429 THEN 'rate_limit_error: 请求过于频繁，请稍后再试' WHEN 401 THEN 'authentication_error: "key" refused'
-                     WHEN 499 THEN 'client closed the request' WHEN 529 THEN 'overloaded_error'
-                          WHEN 500 THEN E'internal error\nsecond line, with a comma'
-                     WHEN 502 THEN 'upstream closed the connection' END END,
-       moment, moment + make_interval(secs => 4),
-       CASE WHEN moment < now() - interval '40 days' AND number % 5 = 0 THEN now() - interval '2 days' END,
-       md5('session ' || session)::uuid::text, blocked,
-       CASE blocked WHEN 'sensitive_word' THEN '{"word": "内部代号", "matchType": "contains"}'
-            WHEN 'warmup' THEN '{"reason": "warmup"}' END,
-       CASE WHEN blocked IS NULL THEN cost_multiplier END, measured.model,
-       -- One request in 7,000 each: what a spreadsheet would run as a formula, and what breaks a careless CSV.
-       CASE number % 7000
-           WHEN 11 THEN ' =cmd|''/C calc''!A0' WHEN 12 THEN 'agent "quoted", with comma' WHEN 13 THEN E'two\nlines'
-           WHEN 14 THEN '+1+1' WHEN 15 THEN '@SUM(A1)' WHEN 16 THEN E'\t=1+1' WHEN 17 THEN '-2+3'
-                WHEN 18 THEN E'carriage\rreturn'
-           WHEN 19 THEN NULL
-           ELSE CASE WHEN is_codex THEN 'codex_cli_rs/0.58.0 (Debian 12; x86_64)'
-                     ELSE (ARRAY['claude-cli/2.0.42 (external, cli)', 'claude-cli/2.0.42 (external, vscode)',
-                                 'claude-cli/1.0.128 (external, sdk-cli)',
-                                 'python-requests/2.32.5'])[1 + floor(pg_temp.chance(session, 16) * 4)::integer]
-                END END,
-       sequence * 2 - 1, CASE WHEN is_codex THEN '/v1/responses' WHEN number % 60 = 0 THEN '/v1/messages/count_tokens'
-            ELSE '/v1/messages' END,
-       cached, CASE WHEN cached IS NOT NULL THEN 0 END, CASE WHEN cached IS NOT NULL THEN '5m' END,
-       sequence, number % 400 = 0,
-       CASE WHEN code = 500 THEN E'Error: internal error\n    at forward (proxy.ts:120)' END,
-       CASE WHEN code = 500 THEN '{"name": "FetchError", "code": "ECONNRESET"}' END,
-       CASE WHEN code = 200 AND blocked IS NULL THEN first_byte END,
-       CASE WHEN number % 150 = 0 THEN
-           '[{"type": "provider_parameter_override", "scope": "request", "hit": true}]'::jsonb END
-FROM measured
-JOIN providers ON providers.id = measured.provider_number
-JOIN (SELECT user_id, key, row_number() OVER (PARTITION BY user_id ORDER BY id) AS key_number FROM keys
-      WHERE is_enabled) AS owned
-     ON owned.user_id = measured.user_number AND owned.key_number = measured.key_number
-JOIN (SELECT DISTINCT ON (model_name) model_name, (price_data ->> 'input_cost_per_token')::numeric AS input,
-             (price_data ->> 'output_cost_per_token')::numeric AS output
-      FROM model_prices ORDER BY model_name, created_at DESC) AS price ON price.model_name = measured.model
-ORDER BY moment, number;
+UPDATE message_request SET deleted_at = now() - interval '2 days'
+WHERE created_at < now() - interval '40 days' AND id % 5 = 0;
 
 -- Settings.
 
