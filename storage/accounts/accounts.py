@@ -151,6 +151,21 @@ class Accounts:
             self._records.save(account)
         return account
 
+    def link(self, name: str, database: str, user: str) -> Account:
+        """Say which user of a database's application the person is, by the application's id; "" for none."""
+        with self._locks.hold("accounts", holder=f"link of {name}", wait=True):
+            account = self.get(name)
+            others = {other: linked for other, linked in account.linked.items() if other != database}
+            account = account.with_(linked=others | ({database: user} if user else {}))
+            self._records.save(account)
+        return account
+
+    def unlink_all(self, database: str) -> None:
+        """Forget who is who in a database: another one may get its name."""
+        for account in self.all():
+            if database in account.linked:
+                self.link(account.name, database, "")
+
     def remove(self, name: str) -> None:
         """Delete the account, its sessions and tokens. Raises Conflict when no admin would be left."""
         with self._locks.hold("accounts", holder=f"removing {name}", wait=True):

@@ -15,7 +15,8 @@ from storage.errors import Invalid, say
 
 USAGE_KEYS = frozenset({"table", "id", "time_column", "only", "blocked", "session", "session_sequence", "currency",
                         "lookups", "columns", "daily"})  # fmt: skip
-_LOOKUP_KEYS = frozenset({"name", "table", "value", "matches", "prefer", "title"})
+_LOOKUP_KEYS = frozenset({"name", "table", "value", "matches", "prefer", "title", "whose"})
+_OPTIONAL = ("matches", "prefer", "title", "whose")
 _COLUMN_KEYS = frozenset({"name", "heading", "kind", "sql"})
 
 WHOSE = "user"
@@ -47,6 +48,8 @@ class Lookup:
     prefer: str = ""
     """Where several match: the order in which the first is taken, as in ORDER BY."""
     title: str = "name"
+    whose: str = ""
+    """The column of `table` with the id of the user that a row belongs to; "" where it belongs to nobody alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +112,7 @@ def read(fields: Fields) -> UsageLog:
 
 
 def _read_lookup(fields: Fields) -> Lookup:
-    known: dict[str, Any] = {key: fields.read(key, str) for key in ("matches", "prefer", "title") if key in fields.data}
+    known: dict[str, Any] = {key: fields.read(key, str) for key in _OPTIONAL if key in fields.data}
     return Lookup(
         name=fields.read("name", str), table=fields.read("table", str), value=fields.read("value", str), **known
     )

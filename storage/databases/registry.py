@@ -54,13 +54,14 @@ class Registry:
         demos: Demos = Demos(),
         in_use: Callable[[str], StorageError | None] = lambda name: None,
         backed_up_as: Callable[[str], str] = lambda name: "",
+        on_removed: Callable[[str], None] = lambda name: None,
     ) -> None:
         """`environment` is asked each time: the web process may start while a command at the terminal still works.
         `in_use` says why a database can neither be removed nor moved now, `backed_up_as` which database (the server's
         name of it) the newest good backup under a name is of; '' where there is none."""
         self._clock, self._locks, self._test = clock, locks, test
         self._environment, self._demos, self._box, self._in_use = environment, demos, box, in_use
-        self._backed_up_as = backed_up_as
+        self._backed_up_as, self._on_removed = backed_up_as, on_removed
         self._closed: dict[str, Unavailable] = {}
         self._records: Records[DatabaseProfile] = Records(
             folder,
@@ -158,6 +159,7 @@ class Registry:
         with self._changing():
             self._editable(name)
             self._refuse_in_use(name)
+            self._on_removed(name)
             self._records.delete(name)
 
     def test(self, connection: Connection) -> ConnectionTest:

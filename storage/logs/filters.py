@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from storage.clock import to_text
 from storage.errors import Invalid, say
 
 MAX_INTEGER = 2**31 - 1
@@ -48,8 +47,8 @@ class UsageFilter:
             "key": self.key,
             "provider": self.provider,
             "session": self.session,
-            "from": to_text(self.since) or "",
-            "to": to_text(self.until) or "",
+            "from": exact(self.since),
+            "to": exact(self.until),
             "status": "not-200" if self.not_200 else "" if self.status is None else str(self.status),
             "model": self.model,
             "endpoint": self.endpoint,
@@ -65,6 +64,9 @@ NAMES = ("user", "key", "provider", "session", "from", "to", "status", "model", 
 def read(values: Mapping[str, str], *, zone: ZoneInfo) -> UsageFilter:
     """Read an address or a form. A time without a zone is in `zone`. Raises Invalid naming what cannot be read."""
     given = {name: values.get(name, "").strip() for name in NAMES}
+    for name, value in given.items():
+        if "\0" in value:
+            raise Invalid(say("%(name)s has a letter that no database holds.", name=name))
     status = given["status"]
     return UsageFilter(
         user=given["user"],
@@ -93,6 +95,11 @@ def moment(text: str, zone: ZoneInfo) -> datetime | None:
             say("“%(text)s” is not a time.", text=text[:40]),
             advice=say("Write it like 2026-11-22 or 2026-11-22T13:00."),
         ) from error
+
+
+def exact(moment: datetime | None) -> str:
+    """What `moment` reads back, to the microsecond; "" for None."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else ""
 
 
 def whole_number(text: str, name: str) -> int | None:

@@ -26,6 +26,26 @@ class After:
     time: datetime | None
     id: str
 
+    def to_text(self) -> str:
+        """As it stands in an address: the exact time, and the id."""
+        return f"{self.time.isoformat() if self.time else ''}_{self.id}"
+
+    @classmethod
+    def from_text(cls, text: str) -> After | None:
+        """Read `to_text`'s form back; None for "". Raises Invalid for anything else."""
+        if not text:
+            return None
+        time, mark, row = text.partition("_")
+        try:
+            moment = datetime.fromisoformat(time) if time else None
+        except ValueError:
+            mark = ""
+        if not mark or not row or "\0" in row or (moment and moment.tzinfo is None):
+            raise Invalid(
+                say("The address does not say where in the log to go on."), advice=say("Begin with the newest again.")
+            )
+        return cls(moment, row)
+
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
@@ -51,6 +71,23 @@ class UsageQuery:
         )
         return statement if limit is None else statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))
 
+    def recent(self, values: Sequence[sql.Composable], *, newest: int, limit: int) -> sql.Composed:
+        """What is there, each once and in order, among the newest rows: to look through all would take long."""
+        part = sql.SQL("(SELECT * FROM {table} AS r WHERE {condition} ORDER BY {time} DESC, {id} DESC LIMIT {newest})")
+        table = part.format(
+            table=self.located.table(self.log.table),
+            condition=self.condition,
+            time=self.time,
+            id=self.id,
+            newest=sql.Literal(newest),
+        )
+        return sql.SQL("SELECT DISTINCT {values} FROM {source} ORDER BY {order} LIMIT {limit}").format(
+            values=sql.SQL(", ").join(values),
+            source=self.source(values, table=table),
+            order=_numbers(len(values)),
+            limit=sql.Literal(limit),
+        )
+
     def totals(self, values: Sequence[sql.Composable], *, by: Sequence[sql.Composable] = ()) -> sql.Composed:
         """Aggregates over all rows, or for each group of `by`, whose values come first and give the order."""
         statement = sql.SQL("SELECT {values} FROM {source} WHERE {condition}").format(
@@ -58,7 +95,7 @@ class UsageQuery:
         )
         if not by:
             return statement
-        numbers = sql.SQL(", ").join(sql.SQL(str(number)) for number in range(1, len(by) + 1))
+        numbers = _numbers(len(by))
         return sql.SQL("{} GROUP BY {} ORDER BY {}").format(statement, numbers, numbers)
 
     def value(self, name: str) -> sql.Composable | None:
@@ -82,11 +119,11 @@ class UsageQuery:
         """
         return sql.SQL(" AND ").join([*self._not_deleted(), *self._asked_for()] or [sql.SQL("true")])
 
-    def source(self, expressions: Collection[sql.Composable]) -> sql.Composed:
-        """The log, and what the expressions name of the looked-up rows."""
+    def source(self, expressions: Collection[sql.Composable], *, table: sql.Composable | None = None) -> sql.Composed:
+        """The log, or `table` in its place, and what the expressions name of the looked-up rows."""
         text = " ".join(part.as_string(None) for part in expressions)
         joins = [self._join(lookup) for lookup in self.log.lookups if names(text, lookup.name)]
-        return sql.SQL(" ").join([sql.SQL("{} AS r").format(self.located.table(self.log.table)), *joins])
+        return sql.SQL(" ").join([sql.SQL("{} AS r").format(table or self.located.table(self.log.table)), *joins])
 
     def _join(self, lookup: Lookup) -> sql.Composed:
         matches = sql.Identifier(lookup.matches)
@@ -157,6 +194,11 @@ class UsageQuery:
                 time=self.time, id=self.id, before=sql.Literal(after.id)
             )
         return sql.SQL("({}, {}) < ({}, {})").format(self.time, self.id, sql.Literal(after.time), sql.Literal(after.id))
+
+
+def _numbers(count: int) -> sql.Composed:
+    """The first columns of a SELECT, as GROUP BY and ORDER BY name them."""
+    return sql.SQL(", ").join(sql.SQL(str(number)) for number in range(1, count + 1))
 
 
 def expression(column: Column) -> sql.Composable:

@@ -51,13 +51,14 @@ class Located:
 
 
 @contextmanager
-def reading(connection: Connection, *, seconds: int = PAGE_SECONDS) -> Iterator[Session]:
-    """A session that can only read; its statements are ended by the server after `seconds`, 0 for never.
+def reading(connection: Connection, *, seconds: int = PAGE_SECONDS, patience: int = 10) -> Iterator[Session]:
+    """A session that can only read, opened within `patience` seconds; its statements are ended by the server after
+    `seconds`, 0 for never.
 
     Raises Unreachable, and a refusal for what a map's expressions cannot do in this database.
     """
     options = f"{_READ_ONLY} -c statement_timeout={seconds}s -c lock_timeout=5s"
-    with connect(connection, application=APPLICATION, options=options) as session, understood():
+    with connect(connection, application=APPLICATION, timeout=patience, options=options) as session, understood():
         yield session
 
 
@@ -67,10 +68,7 @@ def understood() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.QueryCanceled as error:
-        raise StorageError(
-            say("The database was too busy to answer in time."),
-            advice=say("Choose a shorter time, or try again later."),
-        ) from error
+        raise too_busy() from error
     except (psycopg.errors.InvalidTextRepresentation, psycopg.errors.NumericValueOutOfRange) as error:
         raise Invalid(
             say("A value of the filter does not have the form that the database asks for."),
@@ -90,6 +88,12 @@ def understood() -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         raise describe(error, doing=say("The log could not be read.")) from error
+
+
+def too_busy() -> StorageError:
+    return StorageError(
+        say("The database was too busy to answer in time."), advice=say("Choose a shorter time, or try again later.")
+    )
 
 
 def locate(session: Session, applications: Collection[ApplicationMap]) -> Located:

@@ -8,13 +8,13 @@ from storage.errors import Denied, say
 from storage.logs.filters import UsageFilter
 
 
-def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter:
-    """What is asked for, as far as the account may see it: an admin all, any other its own user's rows.
+def own_user(account: Account, database: str) -> str:
+    """The application's user that is all the account may be told about; "" where it may see everybody's.
 
-    Raises Denied for an account that is linked to no user of the database, or that asks for the rows of another user.
+    Raises Denied for an account that is linked to no user of the database.
     """
     if account.role is Role.ADMIN:
-        return wanted
+        return ""
     own = account.linked.get(database)
     if not own:
         raise Denied(
@@ -23,6 +23,17 @@ def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter
             effect=say("Nothing was read."),
             advice=say("Ask an admin of this instance to link it: on the page of your account, among the accounts."),
         )  # fmt: skip
+    return own
+
+
+def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter:
+    """What is asked for, as far as the account may see it: an admin all, any other its own user's rows.
+
+    Raises Denied for an account that is linked to no user of the database, or that asks for the rows of another user.
+    """
+    own = own_user(account, database)
+    if not own:
+        return wanted
     if wanted.user not in ("", own):
         raise Denied(
             say("You may see your own requests, and these are another user's."),

@@ -7,24 +7,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 from psycopg import sql
 
 from storage.applications.maps import ApplicationMap
 from storage.applications.usage import WHOSE, UsageLog
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
-from storage.errors import NotFound, say
-from storage.logs import cells, reading
+from storage.errors import NotFound, Unreachable, say
+from storage.logs import cells, choices, reading
+from storage.logs.choices import NO_CHOICES, Choice, Choices
 from storage.logs.filters import UsageFilter
 from storage.logs.query import After, UsageQuery, expression, written
-from storage.logs.reading import locate
+from storage.logs.reading import PAGE_SECONDS, locate
 from storage.logs.stream import BYTE_ORDER_MARK, RowStream
 from storage.postgres.snapshot import Session
 
 PAGE_ROWS = 50
-CHOICES = 1000
+HASTY_CONNECT_SECONDS, HASTY_ROWS_SECONDS = 2, 1.5
+"""How long the frame of a page waits for what stands in it: shown without, it asks again by itself."""
+TOTALS_SECONDS = 0.4
+CHOICES_SECONDS = 1.0
+
+_Answer = TypeVar("_Answer")
 
 
 class Format(StrEnum):
@@ -41,12 +48,14 @@ class UsagePage:
     next: After | None
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Something that a filter can be set to, as the application names it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageView:
+    """What a page of the log shows. What is None took longer than the page could wait for it."""
 
-    id: str
-    title: str
+    log: UsageLog | None = None
+    page: UsagePage | None = None
+    totals: dict[str, Any] | None = None
+    choices: Choices = NO_CHOICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +67,9 @@ class UsageLogs:
     clock: Clock
 
     @contextmanager
-    def query(self, database: str, wanted: UsageFilter) -> Iterator[tuple[Session, UsageQuery]]:
+    def query(self, database: str, wanted: UsageFilter, *, patience: int = 10) -> Iterator[tuple[Session, UsageQuery]]:
         """A session, and the statements for it. Raises NotFound where the database keeps no usage log."""
-        with reading.reading(self.profile_of(database).connection) as session:
+        with reading.reading(self.profile_of(database).connection, patience=patience) as session:
             yield session, self.prepare(session, wanted)
 
     def prepare(self, session: Session, wanted: UsageFilter) -> UsageQuery:
@@ -81,59 +90,64 @@ class UsageLogs:
         self, database: str, wanted: UsageFilter, *, after: After | None = None, size: int = PAGE_ROWS
     ) -> UsagePage:
         with self.query(database, wanted) as (session, query):
-            columns = [(expression(column), column.name) for column in query.log.columns]
-            extra = [(query.id, "id"), (query.time, "moment")]
-            if query.log.blocked:
-                extra.append((sql.SQL("({})").format(written(query.log.blocked)), "blocked"))
-            cursor = session.execute(query.rows([*columns, *extra], after=after, limit=size + 1))
-            names = [column.name for column in cursor.description or ()]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor]
-        last = rows[size - 1] if len(rows) > size else None
-        return UsagePage(rows[:size], After(last["moment"], str(last["id"])) if last else None)
+            return _page(session, query, after=after, size=size)
 
     def totals(self, database: str, wanted: UsageFilter) -> dict[str, Any]:
         """What all rows of the filter sum up to: `requests`, and where the map has the columns, by their names the
         sums of tokens, `cost`, `retried` (requests) and `answered` (with 200)."""
         with self.query(database, wanted) as (session, query):
-            names: list[str] = ["requests"]
-            values: list[sql.Composable] = [sql.SQL("count(*)")]
-            for name in _SUMMED:
-                value = query.value(name)
-                if value is not None:
-                    names.append(name)
-                    values.append(sql.SQL("coalesce(sum({}), 0)").format(value))
-            for name, column, condition in _COUNTED:
-                value = query.value(column)
-                if value is not None:
-                    names.append(name)
-                    values.append(sql.SQL("count(*) FILTER (WHERE {} {})").format(value, sql.SQL(condition)))
-            row = session.execute(query.totals(values)).fetchone()
-        return dict(zip(names, row or (), strict=True))
+            return _totals(session, query)
 
-    def choices(self, database: str, name: str) -> list[Choice]:
-        """The rows that a filter `name` can be set to (user, key, provider), by title; 1,000 at most."""
-        with self.query(database, UsageFilter()) as (session, query):
-            lookup = query.log.lookup(name)
-            if lookup is None:
-                return []
-            title = sql.Identifier(lookup.title)
-            rows = session.execute(
-                sql.SQL("SELECT id::text, {}::text FROM {} ORDER BY 2, id LIMIT {}").format(
-                    title, query.located.table(lookup.table), sql.Literal(CHOICES)
+    def view(
+        self, database: str, wanted: UsageFilter, *, own: str = "", after: After | None = None, hasty: bool = False
+    ) -> UsageView:
+        """All of a page at once: what can be chosen, one page of rows, and the totals where they are soon told.
+
+        `own` is the user that nothing else may be told than about. A hasty page does without what is slow.
+        """
+        try:
+            with self.query(database, wanted, patience=HASTY_CONNECT_SECONDS if hasty else 10) as (session, query):
+                page = _within(
+                    session,
+                    HASTY_ROWS_SECONDS if hasty else PAGE_SECONDS,
+                    lambda: _page(session, query, after=after, size=PAGE_ROWS),
                 )
-            )
-            return [Choice(*row) for row in rows]
+                if page is None and not hasty:
+                    raise reading.too_busy()
+                seen = UsageQuery(query.located, query.log, UsageFilter().of(own))
+                return UsageView(
+                    log=query.log,
+                    page=page,
+                    totals=_within(session, TOTALS_SECONDS, lambda: _totals(session, query))
+                    if page is not None
+                    else None,
+                    choices=_within(session, CHOICES_SECONDS, lambda: choices.look(session, seen, own=own))
+                    or NO_CHOICES,
+                )
+        except Unreachable as error:
+            if hasty and error.kind == "silent":
+                return UsageView()
+            raise
 
-    def user_is_there(self, database: str, user: str) -> bool:
-        """Whether the application has a user of this id, so that an account can be linked to it."""
+    def users(self, database: str) -> tuple[Choice, ...]:
+        """The application's users, by name: 1,000 at most. () where its log does not say whose a row is."""
+        with self.query(database, UsageFilter()) as (session, query):
+            return choices.look(session, query).users
+
+    def user_named(self, database: str, user: str) -> str:
+        """What the application calls the user of an id. Raises NotFound where it has none, or its log no users."""
         with self.query(database, UsageFilter()) as (session, query):
             lookup = query.log.lookup(WHOSE)
-            if lookup is None:
-                return False
-            statement = sql.SQL("SELECT 1 FROM {} WHERE id = {}").format(
-                query.located.table(lookup.table), sql.Literal(user)
-            )
-            return session.execute(statement).fetchone() is not None
+            if lookup is not None:
+                statement = sql.SQL("SELECT coalesce({}::text, '') FROM {} WHERE id = {}").format(
+                    sql.Identifier(lookup.title), query.located.table(lookup.table), sql.Literal(user)
+                )
+                if row := session.execute(statement).fetchone():
+                    return str(row[0])
+        raise NotFound(
+            say("The application of %(database)s has no user with the id “%(user)s”.",
+                database=database, user=user[:40])
+        )  # fmt: skip
 
     def csv(self, database: str, wanted: UsageFilter) -> RowStream:
         """All rows of the filter as CSV (RFC 4180) with headings, UTF-8 with a byte order mark; to be closed."""
@@ -144,6 +158,44 @@ class UsageLogs:
             return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(query.rows(columns))
 
         return RowStream(self.profile_of(database).connection, statement, beginning=BYTE_ORDER_MARK)
+
+
+def _page(session: Session, query: UsageQuery, *, after: After | None, size: int) -> UsagePage:
+    columns = [(expression(column), column.name) for column in query.log.columns]
+    extra = [(query.id, "id"), (query.time, "moment")]
+    if query.log.blocked:
+        extra.append((sql.SQL("({})").format(written(query.log.blocked)), "blocked"))
+    cursor = session.execute(query.rows([*columns, *extra], after=after, limit=size + 1))
+    names = [column.name for column in cursor.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    last = rows[size - 1] if len(rows) > size else None
+    return UsagePage(rows[:size], After(last["moment"], str(last["id"])) if last else None)
+
+
+def _totals(session: Session, query: UsageQuery) -> dict[str, Any]:
+    names: list[str] = ["requests"]
+    values: list[sql.Composable] = [sql.SQL("count(*)")]
+    for name in _SUMMED:
+        value = query.value(name)
+        if value is not None:
+            names.append(name)
+            values.append(sql.SQL("coalesce(sum({}), 0)").format(value))
+    for name, column, condition in _COUNTED:
+        value = query.value(column)
+        if value is not None:
+            names.append(name)
+            values.append(sql.SQL("count(*) FILTER (WHERE {} {})").format(value, sql.SQL(condition)))
+    row = session.execute(query.totals(values)).fetchone()
+    return dict(zip(names, row or (), strict=True))
+
+
+def _within(session: Session, seconds: float, ask: Callable[[], _Answer]) -> _Answer | None:
+    """The answer; None where the server needs longer for one statement."""
+    session.execute(sql.SQL("SET statement_timeout = {}").format(sql.Literal(int(seconds * 1000))))
+    try:
+        return ask()
+    except psycopg.errors.QueryCanceled:
+        return None
 
 
 _SUMMED = ("input_tokens", "output_tokens", "cache_read", "total_tokens", "cost")

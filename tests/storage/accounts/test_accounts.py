@@ -284,8 +284,31 @@ def test_admin_password_makes_the_account_admin_and_closes_setup(opened: Callabl
 
 def test_admins_may_everything_and_users_only_look() -> None:
     assert all(may(Role.ADMIN, permission) for permission in PERMISSIONS)
-    assert {p for p in PERMISSIONS if may(Role.USER, p)} == {"see backups", "change their own account"}
+    assert {p for p in PERMISSIONS if may(Role.USER, p)} == {
+        "see backups",
+        "change their own account",
+        "see usage logs",
+    }
 
 
 def test_an_account_does_not_print_its_hash(accounts: Accounts) -> None:
     assert "argon2" not in repr(accounts.get("ana"))
+
+
+def test_an_account_is_linked_to_one_user_for_each_database_until_it_is_unlinked(accounts: Accounts) -> None:
+    accounts.add("ben", Role.USER, PASSWORD)
+    accounts.link("ben", "hub", "2")
+    accounts.link("ben", "wiki", "9")
+    accounts.link("ben", "hub", "3")
+    assert accounts.get("ben").linked == {"hub": "3", "wiki": "9"}
+    accounts.link("ben", "wiki", "")
+    assert accounts.get("ben").linked == {"hub": "3"}
+
+
+def test_of_a_removed_database_nobody_stays_linked(accounts: Accounts) -> None:
+    for name in ("ben", "cleo"):
+        accounts.add(name, Role.USER, PASSWORD)
+        accounts.link(name, "hub", "2")
+        accounts.link(name, "wiki", "3")
+    accounts.unlink_all("hub")
+    assert [account.linked for account in accounts.all()] == [{}, {"wiki": "3"}, {"wiki": "3"}]
