@@ -24,7 +24,7 @@ from storage.postgres.programs import Installation
 from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import RestoreRequest
-from storage.restores.run import NOT_KNOWN, Restorer
+from storage.restores.run import Restorer, not_known
 from storage.restores.undo import UndoPlan
 from storage.settings import Settings
 from storage.staging import Staging
@@ -181,7 +181,7 @@ class Restores:
         except StorageError as trouble:
             logger.warning("restore %s cannot be put in order yet: %s", restore_id, trouble.cause)
             if record.state is RestoreState.SWAPPING:
-                self._tell_job(job, record, state=state, error={**error, "effect": NOT_KNOWN.to_json()})
+                self._tell_job(job, record, state=state, error={**error, "effect": not_known(record).to_json()})
             return None
         self._restorer.mark_undone(settled)
         if settled.state is not RestoreState.COMPLETED and not record.state.ended:

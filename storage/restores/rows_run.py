@@ -83,7 +83,8 @@ def settle(session: Session, record: RestoreRecord) -> RestoreRecord:
     if outcome is None:
         raise Unavailable(
             say(
-                "It is not known whether the rows were replaced: the server does not remember the transaction any more."
+                "It is not known whether the rows were committed: the server does not remember the transaction any "
+                "more."
             )
         )
     return record.with_(state=RestoreState.COMPLETED) if outcome else record.with_(transaction="")

@@ -687,7 +687,7 @@ class Running:
                     return True
                 self.context.log("put in order; the target is as it was")
         if self.record.state is RestoreState.SWAPPING and (self.record.beside or self.record.transaction):
-            refusal = told(refusal, effect=NOT_KNOWN)
+            refusal = told(refusal, effect=not_known(self.record))
         else:
             self._save_or_leave(state=state, ended_at=self.restorer.clock(), error=refusal.to_json())
         if refusal is not error and isinstance(error, Exception):
@@ -715,6 +715,11 @@ def _settle(session: Session, record: RestoreRecord, *, server: Connection) -> R
 
 NOT_KNOWN = say("It is not known yet whether the names were swapped; pghaven looks again every minute.")
 """The effect of whatever ends a restore in the state SWAPPING with a server that cannot be asked."""
+_ROWS_NOT_KNOWN = say("It is not known yet whether the rows were committed; pghaven looks again every minute.")
+
+
+def not_known(record: RestoreRecord) -> Message:
+    return _ROWS_NOT_KNOWN if record.mode in (Mode.TABLES, Mode.MERGE) else NOT_KNOWN
 
 
 def told(error: StorageError, *, effect: Message) -> StorageError:
