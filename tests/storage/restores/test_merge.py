@@ -18,6 +18,7 @@ from storage.restores.record import RestoreState
 from storage.restores.request import Mode, RestoreRequest
 from tests.storage.restores.conftest import Haven
 from tests.storage.restores.test_restricted import ROLES, bring, dumped
+from tests.storage.restores.test_rights import a_modest
 from tests.webapp.api.conftest import eventually
 
 pytestmark = pytest.mark.postgres
@@ -350,3 +351,15 @@ def test_parents_come_first_and_every_circle_is_opened_once() -> None:
     ring = [refers("a", "b"), refers("b", "a"), refers("c", "a"), refers("a", "a")]
     order, deferred = load_order({"a", "b", "c"}, ring)
     assert (list(order), list(deferred)) == (["a", "b", "c"], ring[:1])
+
+
+def test_an_owner_with_createdb_who_is_no_superuser_can_merge_what_is_ours_and_what_is_not(haven: Haven) -> None:
+    with a_modest(haven) as modest:
+        haven.run("ALTER ROLE modest CREATEDB", database="postgres")
+        theirs = dumped(modest)
+        for backup in (modest.take(), bring(modest, theirs)):
+            modest.run("DELETE FROM orders WHERE id <= 300; DROP VIEW IF EXISTS big")
+            assert merged(modest, backup) == {"public.orders": counts(300, 1700), "public.users": counts(0, 200)}
+            modest.run("DROP TABLE orders")
+            assert merged(modest, backup)["public.orders"] == counts(2000, 0, created=True)
+        assert modest.ask("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'orders'") == "modest"
