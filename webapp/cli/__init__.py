@@ -15,6 +15,7 @@ from webapp.cli import (
     databases,
     destinations,
     jobs,
+    logs,
     restores,
     retention,
     schedules,
@@ -45,6 +46,7 @@ main.add_command(trash.trash)
 main.add_command(restores.restores)
 main.add_command(schedules.schedules)
 main.add_command(jobs.jobs)
+main.add_command(logs.logs)
 main.add_command(accounts.accounts)
 main.add_command(alerts.alerts)
 main.add_command(audit.audit)
