@@ -9,6 +9,9 @@ from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.logs import reading, where
 from storage.logs.cleanup.cleanups import Cleanups
+from storage.logs.generator.generators import Generators
+from storage.logs.probes import ProbeLogs
+from storage.logs.sessions import SessionLogs
 from storage.logs.usage import UsageLogs
 
 
@@ -24,6 +27,8 @@ class Logs:
         self._profile_of, self._applications = profile_of, applications
         self.cleanup = cleanup
         self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
+        self.sessions = SessionLogs(profile_of=profile_of, applications=applications)
+        self.probes = ProbeLogs(profile_of=profile_of, applications=applications)
 
     def first_with_usage(self, databases: Sequence[str]) -> where.Found:
         """The first of these databases that keeps a usage log."""
