@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,9 +17,9 @@ from storage.restores.merging import load_order
 from storage.restores.merging_facts import Reference
 from storage.restores.record import RestoreState
 from storage.restores.request import Mode, RestoreRequest
+from storage.secret import Secret
 from tests.storage.restores.conftest import Haven
 from tests.storage.restores.test_restricted import ROLES, bring, dumped
-from tests.storage.restores.test_rights import a_modest
 from tests.webapp.api.conftest import eventually
 
 pytestmark = pytest.mark.postgres
@@ -353,13 +354,26 @@ def test_parents_come_first_and_every_circle_is_opened_once() -> None:
     assert (list(order), list(deferred)) == (["a", "b", "c"], ring[:1])
 
 
-def test_an_owner_with_createdb_who_is_no_superuser_can_merge_what_is_ours_and_what_is_not(haven: Haven) -> None:
-    with a_modest(haven) as modest:
-        haven.run("ALTER ROLE modest CREATEDB", database="postgres")
-        theirs = dumped(modest)
-        for backup in (modest.take(), bring(modest, theirs)):
-            modest.run("DELETE FROM orders WHERE id <= 300; DROP VIEW IF EXISTS big")
-            assert merged(modest, backup) == {"public.orders": counts(300, 1700), "public.users": counts(0, 200)}
-            modest.run("DROP TABLE orders")
-            assert merged(modest, backup)["public.orders"] == counts(2000, 0, created=True)
-        assert modest.ask("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'orders'") == "modest"
+@pytest.fixture
+def owner(haven: Haven) -> Iterator[Haven]:
+    """The same shop, reached as a role that owns it, may create databases and nothing else."""
+    haven.run(
+        f"""
+        CREATE ROLE merging_owner LOGIN CREATEDB PASSWORD 'm';
+        ALTER DATABASE {haven.connection.dbname} OWNER TO merging_owner;
+        ALTER TABLE users OWNER TO merging_owner; ALTER TABLE orders OWNER TO merging_owner;
+        ALTER VIEW big OWNER TO merging_owner;
+        """
+    )
+    yield Haven(haven.folder, replace(haven.connection, user="merging_owner", password=Secret("m")))
+    haven.run("REASSIGN OWNED BY merging_owner TO CURRENT_USER; DROP OWNED BY merging_owner; DROP ROLE merging_owner")
+
+
+def test_an_owner_who_is_no_superuser_can_merge_what_is_ours_and_what_is_not(owner: Haven) -> None:
+    theirs = dumped(owner)
+    for backup in (owner.take(), bring(owner, theirs)):
+        owner.run("DELETE FROM orders WHERE id <= 300; DROP VIEW IF EXISTS big")
+        assert merged(owner, backup) == {"public.orders": counts(300, 1700), "public.users": counts(0, 200)}
+        owner.run("DROP TABLE orders")
+        assert merged(owner, backup)["public.orders"] == counts(2000, 0, created=True)
+    assert owner.ask("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'orders'") == "merging_owner"
