@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from webapp.api import document, hub, importing, story, streams
+from webapp.api import document, hub, importing, log_cleanup, story, streams
 
 bp = Blueprint("api", __name__)
 bp.register_blueprint(hub.bp)
@@ -10,4 +10,4 @@ bp.register_blueprint(story.bp)
 bp.register_blueprint(document.bp)
 bp.record_once(streams.install)
 
-__all__ = ["bp", "importing"]
+__all__ = ["bp", "importing", "log_cleanup"]

@@ -15,6 +15,7 @@ from webapp.cli import (
     databases,
     destinations,
     jobs,
+    log_cleanup,
     logs,
     restores,
     retention,
@@ -55,3 +56,7 @@ backups.backups.add_command(retention.pin)
 backups.backups.add_command(retention.unpin)
 backups.backups.add_command(destinations.copy)
 backups.backups.add_command(destinations.fetch)
+logs.logs.add_command(log_cleanup.cleanup)
+logs.logs.add_command(log_cleanup.log_retention)
+logs.logs.add_command(log_cleanup.archives)
+logs.logs.add_command(log_cleanup.put_back)

@@ -48,7 +48,7 @@ WHERE = "A destination, or “here” for the data folder."
 @answers.with_json
 def cleanup(
     name: str, dry_run: bool, archive: str | None, form: str, yes: bool, as_json: bool, **conditions: Any
-) -> int | None:
+) -> int:
     """Delete old rows of a log table of the database NAME, in short batches, after counting them.
 
     A row has to fulfil all that is given; without any condition nothing is deleted.
@@ -58,7 +58,8 @@ def cleanup(
         wanted = _request(storage, conditions)
         preview = storage.logs.cleanup.preview(name, wanted)
         if dry_run:
-            return _say_preview(preview, as_json=as_json)
+            _say_preview(preview, as_json=as_json)
+            return refusals.DONE
         if not yes and preview.rows:
             _ask(preview, as_json=as_json)
         job, ours = storage.logs.cleanup.start(
@@ -75,7 +76,7 @@ def cleanup(
 @click.command("retention")
 @click.argument("name")
 @click.option("--days", "rules", metavar="TABLE=N", multiple=True,
-              help=f"Keep the rows of a log table for so many days; {FOR_EVER}: nothing is deleted by itself.")  # fmt: skip
+              help=f"Keep rows of a log table for so many days; {FOR_EVER}: nothing is deleted by itself.")  # fmt: skip
 @click.option("--archive", metavar="DESTINATION", help=f"Archive the rows first. {WHERE} “none”: do not.")
 @answers.with_json
 def log_retention(name: str, rules: tuple[str, ...], archive: str | None, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 from storage.errors import Conflict, Unavailable, say
 from storage.opening import Storage, open_storage
 from storage.settings import Settings
-from webapp import bodies, create_app
+from webapp import create_app
 from webapp.cli import answers, channel, loglines
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def _run(storage: Storage, *, as_json: bool) -> None:
 
 def listen(application: Flask, settings: Settings) -> Server:
     """A server that has its port. Raises Conflict or Unavailable when it cannot have it."""
+    # Not above: it brings Flask, for which the other commands need not wait.
+    from webapp import bodies
+
     try:
         server = create_server(
             application,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -35,9 +36,20 @@ from storage.staging import Staging
 
 logger = logging.getLogger(__name__)
 
-PREVIEW_SECONDS = 60
+PREVIEW_SECONDS, NIGHT_SECONDS = 60, 10
+"""How long a page may count: when somebody asked for it, and beside other things."""
 RETENTION = "log retention"
 """Who asks for what nobody asked for, as jobs name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What the next nightly run will do with a table; or why nobody can tell."""
+
+    table: str
+    days: int
+    preview: Preview | None = None
+    error: StorageError | None = None
 
 
 class Cleanups:
@@ -85,14 +97,17 @@ class Cleanups:
         runner.register(JobKind.PUT_BACK, self._put_back)
 
     def targets(self, database: str) -> list[LogTarget]:
-        """The log tables that the map of the database's application names."""
+        """The log tables that the map of the database's application names; none where no map fits."""
         with reading.reading(self._profile_of(database).connection) as session:
-            return targets.all_of(session, self._applications)
+            try:
+                return targets.all_of(session, self._applications)
+            except NotFound:
+                return []
 
-    def preview(self, database: str, request: CleanupRequest) -> Preview:
+    def preview(self, database: str, request: CleanupRequest, *, seconds: int = PREVIEW_SECONDS) -> Preview:
         """Count exactly what a run of `Preview.request` deletes. Deletes nothing."""
         request.checked()
-        with reading.reading(self._profile_of(database).connection, seconds=PREVIEW_SECONDS) as session:
+        with reading.reading(self._profile_of(database).connection, seconds=seconds) as session:
             target = targets.find(session, self._applications, request)
             return previews.look(session, target, request, zone=self.zone)
 
@@ -142,14 +157,17 @@ class Cleanups:
 
     # By itself
 
-    def tonight(self, database: str) -> list[Preview]:
-        """What the next nightly run will delete; nothing where no rule was made."""
+    def tonight(self, database: str) -> list[Night]:
+        """What the next nightly run will do with each table that has a rule."""
         at = self._nights.next()
-        found = []
-        for table, days in self.retentions.of(database).days.items():
-            before = older_than(days, now=at)
-            found.append(self.preview(database, CleanupRequest(table=table, before=before)))
-        return found
+        return [self._night(database, table, days, at) for table, days in self.retentions.of(database).days.items()]
+
+    def _night(self, database: str, table: str, days: int, at: datetime) -> Night:
+        request = CleanupRequest(table=table, before=older_than(days, now=at))
+        try:
+            return Night(table, days, self.preview(database, request, seconds=NIGHT_SECONDS))
+        except StorageError as error:
+            return Night(table, days, error=error)
 
     def next_night(self) -> datetime:
         return self._nights.next()

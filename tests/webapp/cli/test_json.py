@@ -70,6 +70,10 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "alerts migrate": ((), "", 0),
     "tools list": ((), "", 0),
     "tools install": (("7",), "", 5),
+    "logs cleanup": (("shop", "--days", "30", "--yes"), "", 3),
+    "logs retention": (("shop",), "", 3),
+    "logs archives": ((), "", 0),
+    "logs put-back": ((ID,), "", 3),
     "serve": (("--host", "192.0.2.1", "--port", "0"), "", 6),
 }
 
