@@ -32,9 +32,9 @@ class UsageFilter:
     endpoint: str = ""
     min_retries: int | None = None
 
-    @property
-    def empty(self) -> bool:
-        return self == UsageFilter()
+    def narrowed(self, own: str = "") -> bool:
+        """Whether more is asked for than all that may be seen, which are the rows of `own` where that is given."""
+        return self != UsageFilter(user=own)
 
     def of(self, user: str) -> UsageFilter:
         """The same for the rows of one user alone, whoever was asked for."""

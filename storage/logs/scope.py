@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from storage.accounts.account import Account
 from storage.accounts.permissions import Role
 from storage.errors import Denied, say
@@ -24,6 +26,11 @@ def own_user(account: Account, database: str) -> str:
             advice=say("Ask an admin of this instance to link it: on the page of your account, among the accounts."),
         )  # fmt: skip
     return own
+
+
+def visible(databases: Iterable[str], account: Account) -> list[str]:
+    """Those of the databases of whose usage log the account may see anything."""
+    return [name for name in databases if account.role is Role.ADMIN or account.linked.get(name)]
 
 
 def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter:

@@ -26,12 +26,27 @@ from storage.logs.stream import BYTE_ORDER_MARK, RowStream
 from storage.postgres.snapshot import Session
 
 PAGE_ROWS = 50
-HASTY_CONNECT_SECONDS, HASTY_ROWS_SECONDS = 2, 1.5
-"""How long the frame of a page waits for what stands in it: shown without, it asks again by itself."""
 TOTALS_SECONDS = 0.4
 CHOICES_SECONDS = 1.0
 
 _Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """For how many seconds a page waits for what it shows. What is not there by then, it asks for again by itself."""
+
+    connect: int = 10
+    rows: float = PAGE_SECONDS
+    totals: float = TOTALS_SECONDS
+    may_lack_rows: bool = False
+
+
+HASTY = Patience(connect=2, rows=1.5, may_lack_rows=True)
+"""The frame comes at once, with or without what stands in it."""
+USUAL = Patience()
+PATIENT = Patience(totals=PAGE_SECONDS)
+"""Everything in one go: for a browser that cannot ask again by itself."""
 
 
 class Format(StrEnum):
@@ -99,33 +114,39 @@ class UsageLogs:
             return _totals(session, query)
 
     def view(
-        self, database: str, wanted: UsageFilter, *, own: str = "", after: After | None = None, hasty: bool = False
+        self,
+        database: str,
+        wanted: UsageFilter,
+        *,
+        own: str = "",
+        after: After | None = None,
+        patience: Patience = USUAL,
     ) -> UsageView:
         """All of a page at once: what can be chosen, one page of rows, and the totals where they are soon told.
 
-        `own` is the user that nothing else may be told than about. A hasty page does without what is slow.
+        `own` is the user that nothing else may be told than about.
         """
         try:
-            with self.query(database, wanted, patience=HASTY_CONNECT_SECONDS if hasty else 10) as (session, query):
+            with self.query(database, wanted, patience=patience.connect) as (session, query):
                 page = _within(
                     session,
-                    HASTY_ROWS_SECONDS if hasty else PAGE_SECONDS,
+                    patience.rows,
                     lambda: _page(session, query, after=after, size=PAGE_ROWS),
                 )
-                if page is None and not hasty:
+                if page is None and not patience.may_lack_rows:
                     raise reading.too_busy()
                 seen = UsageQuery(query.located, query.log, UsageFilter().of(own))
                 return UsageView(
                     log=query.log,
                     page=page,
-                    totals=_within(session, TOTALS_SECONDS, lambda: _totals(session, query))
+                    totals=_within(session, patience.totals, lambda: _totals(session, query))
                     if page is not None
                     else None,
                     choices=_within(session, CHOICES_SECONDS, lambda: choices.look(session, seen, own=own))
                     or NO_CHOICES,
                 )
         except Unreachable as error:
-            if hasty and error.kind == "silent":
+            if patience.may_lack_rows and error.kind == "silent":
                 return UsageView()
             raise
 

@@ -292,4 +292,4 @@ def test_a_filter_that_cannot_be_read_is_refused(values: dict[str, str]) -> None
 
 def test_spaces_around_a_session_are_not_meant() -> None:
     assert filters.read({"session": "  s-ana \t"}, zone=ZoneInfo("UTC")).session == "s-ana"
-    assert filters.read({"session": "   "}, zone=ZoneInfo("UTC")).empty
+    assert filters.read({"session": "   "}, zone=ZoneInfo("UTC")) == UsageFilter()
