@@ -48,6 +48,7 @@ from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.locks.redislocks import RedisLocks
 from storage.logs.cleanup.cleanups import Cleanups
+from storage.logs.generator.generators import Generators
 from storage.logs.logs import Logs
 from storage.lookout import Lookout
 from storage.postgres import embedded, places, programs
@@ -149,7 +150,13 @@ class Storage:
         self.restores = self._restores(metadata / "restores")
         self.proofs = self._proofs()
         self.rereading = Rereading(metadata / "rereading.json", backups=self.backups, jobs=self.jobs, clock=clock)
-        self.logs = Logs(profile_of=self.profile, applications=self._maps, clock=clock, cleanup=self._cleanups(folder))
+        self.logs = Logs(
+            profile_of=self.profile,
+            applications=self._maps,
+            clock=clock,
+            cleanup=self._cleanups(folder),
+            generator=self._generators(),
+        )
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
         self.scheduler = self._scheduler()
@@ -517,6 +524,9 @@ class Storage:
             clock=self.clock,
             zone=ZoneInfo(self.settings.time_zone),
         )
+
+    def _generators(self) -> Generators:
+        return Generators(profile_of=self.profile, applications=self._maps, runner=self.runner, locks=self.locks)
 
     def _names(self) -> list[str]:
         return [profile.name for profile in self.databases.all()]

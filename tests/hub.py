@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.applications import demo
 from storage.postgres.connection import Connection, connect
 from tests.servers import Server
 
@@ -47,3 +48,15 @@ def a_hub(server: Server) -> Iterator[Connection]:
         yield connection
     finally:
         server.drop_database(connection.dbname)
+
+
+@contextmanager
+def an_unused_hub(server: Server) -> Iterator[Connection]:
+    """claude-code-hub as it is after its installation: all of its tables, and nobody in them."""
+    tables, rest = demo.script("hub").split("-- People, their keys", 1)
+    indexes = rest[rest.index("-- Indexes last") :]
+    with server.a_database() as connection:
+        with connect(connection, application="tests") as session, session.transaction():
+            session.execute((tables + indexes).encode())
+            session.execute("COMMENT ON TABLE message_request IS 'requests'")
+        yield connection

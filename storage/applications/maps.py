@@ -9,18 +9,21 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from storage.applications import probes, sessions, usage
+from storage.applications import generator, probes, sessions, usage
 from storage.applications.fields import Fields
+from storage.applications.generator import GENERATOR_KEYS, Generator
 from storage.applications.probes import PROBE_KEYS, ProbeLog
 from storage.applications.sessions import SESSION_KEYS, SessionLog
 from storage.applications.usage import USAGE_KEYS, UsageLog
 from storage.errors import Invalid, say
 
-_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore", "usage", "sessions", "probes"})
+_MAP_KEYS = frozenset({"name", "title", "recognise", "log_tables", "after_restore", "usage", "sessions", "probes",
+                       "generator"})  # fmt: skip
 _LOG_KEYS = frozenset({"table", "time_column", "soft_delete_column"})
 
 
@@ -47,6 +50,7 @@ class ApplicationMap:
     sessions: SessionLog | None = None
     """Only beside a usage log, which says which sessions there are."""
     probes: ProbeLog | None = None
+    generator: Generator | None = None
 
 
 def load_maps(extra_folder: Path | None = None) -> tuple[ApplicationMap, ...]:
@@ -104,10 +108,10 @@ def _home(application: ApplicationMap, tables: Collection[str]) -> str | None:
 def _read_folder(folder: Traversable) -> Iterator[ApplicationMap]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".toml") and not file.name.startswith("."):
-            yield _read_map(file.name, file.read_bytes())
+            yield _read_map(file.name, file.read_bytes(), folder)
 
 
-def _read_map(file: str, content: bytes) -> ApplicationMap:
+def _read_map(file: str, content: bytes, folder: Traversable) -> ApplicationMap:
     try:
         data = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -119,6 +123,7 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
     usage_fields = fields.table("usage", USAGE_KEYS)
     session_fields = fields.table("sessions", SESSION_KEYS)
     probe_fields = fields.table("probes", PROBE_KEYS)
+    generator_fields = fields.table("generator", GENERATOR_KEYS)
     return ApplicationMap(
         name=fields.read("name", str),
         title=fields.read("title", str),
@@ -128,7 +133,16 @@ def _read_map(file: str, content: bytes) -> ApplicationMap:
         usage=usage.read(usage_fields) if usage_fields else None,
         sessions=sessions.read(session_fields) if session_fields else None,
         probes=probes.read(probe_fields) if probe_fields else None,
+        generator=generator.read(generator_fields, partial(_beside, folder)) if generator_fields else None,
     )
+
+
+def _beside(folder: Traversable, name: str) -> str | None:
+    """The text of a file in the map's folder; None where there is none that can be read."""
+    try:
+        return folder.joinpath(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _read_log(fields: Fields) -> LogTable:

@@ -21,22 +21,25 @@ INTERRUPTED = StorageError(
 
 
 def interrupted(job: Job) -> StorageError:
-    """Why a job has no end of its own; of one that deletes row after row, with what it had done."""
-    if job.kind is not JobKind.CLEAN_UP or not any(step.code == "delete" and step.started_at for step in job.steps):
-        return INTERRUPTED
+    """Why a job has no end of its own; of one that works row after row, with what it had done."""
     rows = job.progress.rows or 0
-    effect = (
-        say_count(
-            "At least %(count)s row was deleted and stays deleted.",
-            "At least %(count)s rows were deleted and stay deleted.",
-            count=rows,
+    begun = {step.code for step in job.steps if step.started_at}
+    if job.kind is JobKind.CLEAN_UP and "delete" in begun:
+        effect = (
+            say_count(
+                "At least %(count)s row was deleted and stays deleted.",
+                "At least %(count)s rows were deleted and stay deleted.",
+                count=rows,
+            )
+            if rows
+            else say("Some rows may have been deleted; they stay deleted.")
         )
-        if rows
-        else say("Some rows may have been deleted; they stay deleted.")
-    )
-    return StorageError(
-        INTERRUPTED.cause, effect=effect, advice=say("Start it again: it goes on where this one has ended.")
-    )
+        advice = say("Start it again: it goes on where this one has ended.")
+        return StorageError(INTERRUPTED.cause, effect=effect, advice=advice)
+    if job.kind is JobKind.GENERATE and "make" in begun:
+        effect = say("Rows that were made up stay: %(rows)s or more.", rows=rows)
+        return StorageError(INTERRUPTED.cause, effect=effect, advice=say("Clean them up, or make the others up, too."))
+    return INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)

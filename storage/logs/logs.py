@@ -23,9 +23,10 @@ class Logs:
         applications: Collection[ApplicationMap],
         clock: Clock,
         cleanup: Cleanups,
+        generator: Generators,
     ) -> None:
         self._profile_of, self._applications = profile_of, applications
-        self.cleanup = cleanup
+        self.cleanup, self.generator = cleanup, generator
         self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
         self.sessions = SessionLogs(profile_of=profile_of, applications=applications)
         self.probes = ProbeLogs(profile_of=profile_of, applications=applications)
