@@ -22,6 +22,7 @@ from webapp import (
     permissions,
     preferences,
     states,
+    streams,
     unchanged,
 )
 
@@ -69,6 +70,7 @@ def build(storage: Storage) -> Flask:
     errors.install(app)
     formats.install(app, storage)
     states.install(app)
+    streams.install(app, storage.settings)
     unchanged.install(app)
     navigation.install(app)
     app.register_blueprint(preferences.bp)

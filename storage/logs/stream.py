@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+import psycopg
 from psycopg import sql
 
 from storage.logs import reading
@@ -33,20 +34,16 @@ class RowStream:
         """`statement` is asked with the open session, so that it can look at the tables first."""
         with ExitStack() as opened:
             self._session = opened.enter_context(reading.reading(connection, seconds=0))
-            for setting in _PREPARE:
-                self._session.execute(setting)
-            cursor = opened.enter_context(self._session.cursor())
-            self._copy = opened.enter_context(cursor.copy(statement(self._session)))
-            self._pieces = self._gather()
-            self.sent = 0
-            self.first = beginning + next(self._pieces, b"")
+            self._pieces = pieces(self._session, statement(self._session))
+            self.first = beginning + next(self._pieces, (b"", 0))[0]
             """The first piece, read already: the server has begun."""
+            self.sent = len(self.first)
             self._opened = opened.pop_all()
 
     def read(self) -> bytes:
         """The next piece; b"" at the end of all rows, and an exception at any other end."""
         with reading.understood():
-            piece = next(self._pieces, b"")
+            piece, _ = next(self._pieces, (b"", 0))
         self.sent += len(piece)
         return piece
 
@@ -57,18 +54,26 @@ class RowStream:
     def close(self) -> None:
         """Let go of the server, which stops at once if it still sends. Harmless when repeated."""
         if not self._session.closed:
-            self._session.cancel_safe(timeout=1)
+            with suppress(psycopg.Error):
+                self._session.cancel_safe(timeout=1)
             self._session.close()
+            self._opened.close()
 
-    def _gather(self) -> Iterator[bytes]:
-        """One row comes with each read of the connection: gathered, so that each piece is worth its way."""
-        gathered, size = [], 0
-        while row := self._copy.read():
-            gathered.append(row)
-            size += len(row)
+
+def pieces(session: Session, statement: sql.Composed) -> Iterator[tuple[bytes, int]]:
+    """What a COPY yields, in pieces of about 64 KiB, each with the number of its lines."""
+    for setting in _PREPARE:
+        session.execute(setting)
+    with session.cursor() as cursor, cursor.copy(statement) as copy:
+        # One line comes with each read of the connection: gathered, so that each piece is worth its way.
+        gathered: list[bytes | bytearray | memoryview] = []
+        size = 0
+        while line := copy.read():
+            gathered.append(line)
+            size += len(line)
             if size >= CHUNK_BYTES:
-                yield b"".join(gathered)
+                yield b"".join(gathered), len(gathered)
                 gathered.clear()
                 size = 0
         if gathered:
-            yield b"".join(gathered)
+            yield b"".join(gathered), len(gathered)

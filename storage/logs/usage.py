@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,12 +15,12 @@ from storage.applications.usage import WHOSE, UsageLog
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.errors import NotFound, Unreachable, say
-from storage.logs import cells, choices, reading
+from storage.logs import choices, reading
 from storage.logs.choices import NO_CHOICES, Choice, Choices
 from storage.logs.filters import UsageFilter
 from storage.logs.query import After, UsageQuery, expression, written
 from storage.logs.reading import PAGE_SECONDS, locate
-from storage.logs.stream import BYTE_ORDER_MARK, RowStream
+from storage.logs.rowset import Cell, RowSet
 from storage.postgres.snapshot import Session
 
 PAGE_ROWS = 50
@@ -47,12 +45,6 @@ HASTY = Patience(connect=2, rows=1.5, may_lack_rows=True)
 USUAL = Patience()
 PATIENT = Patience(totals=PAGE_SECONDS)
 """Everything in one go: for a browser that cannot ask again by itself."""
-
-
-class Format(StrEnum):
-    CSV = "csv"
-    NDJSON = "ndjson"
-    XLSX = "xlsx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +147,9 @@ class UsageLogs:
         with self.query(database, UsageFilter()) as (session, query):
             return choices.look(session, query).users
 
-    def user_named(self, database: str, user: str) -> str:
+    def user_named(self, database: str, user: str, *, patience: int = 10) -> str:
         """What the application calls the user of an id. Raises NotFound where it has none, or its log no users."""
-        with self.query(database, UsageFilter()) as (session, query):
+        with self.query(database, UsageFilter(), patience=patience) as (session, query):
             lookup = query.log.lookup(WHOSE)
             if lookup is not None:
                 statement = sql.SQL("SELECT coalesce({}::text, '') FROM {} WHERE id = {}").format(
@@ -170,15 +162,19 @@ class UsageLogs:
                 database=database, user=user[:40])
         )  # fmt: skip
 
-    def csv(self, database: str, wanted: UsageFilter) -> RowStream:
-        """All rows of the filter as CSV (RFC 4180) with headings, UTF-8 with a byte order mark; to be closed."""
-
-        def statement(session: Session) -> sql.Composed:
-            query = self.prepare(session, wanted)
-            columns = [(cells.for_csv(column.kind, expression(column)), column.heading) for column in query.log.columns]
-            return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(query.rows(columns))
-
-        return RowStream(self.profile_of(database).connection, statement, beginning=BYTE_ORDER_MARK)
+    def row_set(self, session: Session, wanted: UsageFilter) -> RowSet:
+        """All rows of a filter with the map's columns, newest first, to be written into a file."""
+        query = self.prepare(session, wanted)
+        return RowSet(
+            cells=tuple(
+                Cell(column.name, column.heading, column.kind, expression(column)) for column in query.log.columns
+            ),
+            select=query.rows,
+            count=query.totals([sql.SQL("count(*)")]),
+            title="Usage logs",
+            day="time",
+            summed=SUMMED,
+        )
 
 
 def _page(session: Session, query: UsageQuery, *, after: After | None, size: int) -> UsagePage:
@@ -196,7 +192,7 @@ def _page(session: Session, query: UsageQuery, *, after: After | None, size: int
 def _totals(session: Session, query: UsageQuery) -> dict[str, Any]:
     names: list[str] = ["requests"]
     values: list[sql.Composable] = [sql.SQL("count(*)")]
-    for name in _SUMMED:
+    for name in SUMMED:
         value = query.value(name)
         if value is not None:
             names.append(name)
@@ -219,10 +215,5 @@ def _within(session: Session, seconds: float, ask: Callable[[], _Answer]) -> _An
         return None
 
 
-_SUMMED = ("input_tokens", "output_tokens", "cache_read", "total_tokens", "cost")
+SUMMED = ("input_tokens", "output_tokens", "cache_read", "total_tokens", "cost")
 _COUNTED = (("retried", "retries", "> 0"), ("answered", "status", "= 200"))
-
-
-def file_name(moment: datetime, kind: Format) -> str:
-    """usage-logs-2026-11-22-131405.csv, as claude-code-hub names it; of UTC."""
-    return f"usage-logs-{moment:%Y-%m-%d-%H%M%S}.{kind.value}"

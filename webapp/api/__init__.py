@@ -2,12 +2,11 @@
 
 from flask import Blueprint
 
-from webapp.api import document, hub, importing, log_cleanup, story, streams
+from webapp.api import document, hub, importing, log_cleanup, story
 
 bp = Blueprint("api", __name__)
 bp.register_blueprint(hub.bp)
 bp.register_blueprint(story.bp)
 bp.register_blueprint(document.bp)
-bp.record_once(streams.install)
 
 __all__ = ["bp", "importing", "log_cleanup"]

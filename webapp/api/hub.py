@@ -12,15 +12,15 @@ from werkzeug.exceptions import HTTPException
 from storage.backups.exporting import Content
 from storage.backups.upload import TooLarge
 from storage.errors import Denied, Invalid, LockHeld, Message, NotFound, StorageError, Unreachable, say
+from webapp import streams
 from webapp.answers import answer
-from webapp.api import streams
-from webapp.api.transfer import Transfer
 from webapp.audited import audited
 from webapp.current import current_name, storage
 from webapp.errors import status_of, with_headers
 from webapp.language import sentences, translated
 from webapp.openapi import described, shown
 from webapp.permissions import SignInNeeded, requires
+from webapp.transfer import Transfer
 
 bp = Blueprint("hub", __name__)
 
@@ -81,7 +81,7 @@ def export() -> Response:
                 bytes=exported.sent,
             )
 
-    body = Transfer(exported, request.environ, patience=storage().settings.stall_seconds, on_end=ended)
+    body = Transfer(exported, request.environ, of=database, patience=storage().settings.stall_seconds, on_end=ended)
     response = Response(body, mimetype=OCTETS, direct_passthrough=True)
     response.headers.set("Content-Disposition", "attachment", filename=exported.file_name)
     # An intermediary that compressed it would undo the back-pressure, and gain nothing.

@@ -17,7 +17,7 @@ from storage.errors import Conflict, LockHeld, Message, Unavailable, Unreachable
 from storage.jobs.model import Job, JobState
 from storage.jobs.turns import lock_name
 from storage.restores.request import Mode, RestoreRequest
-from webapp.api import streams
+from webapp import streams
 from webapp.api.hub import TAG, HubRefusal, Unusable, bp, database_asked_for, said
 from webapp.audited import audited
 from webapp.bodies import incoming, takes_a_file

@@ -13,8 +13,8 @@ from flask import Response, request, url_for
 from storage.errors import Message, StorageError, Unavailable, say
 from storage.jobs.model import Job, JobState
 from storage.logs.cleanup.request import CleanupRequest
+from webapp import streams
 from webapp.answers import answer
-from webapp.api import streams
 from webapp.api.hub import TAG, HubRefusal, bp, database_asked_for, said
 from webapp.audited import audited
 from webapp.current import current_name, storage

@@ -16,8 +16,8 @@ from storage.clock import to_text
 from storage.errors import Conflict, Invalid, NotFound, StorageError, Unavailable, say
 from storage.jobs.model import Job, JobKind, JobState
 from storage.restores.request import Mode, RestoreRequest
+from webapp import streams
 from webapp.answers import answer
-from webapp.api import streams
 from webapp.audited import audited
 from webapp.current import current_name, storage
 from webapp.errors import status_of, with_headers

@@ -9,26 +9,85 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from storage.backups.exporting import Export
+from flask import Response, request
+
+from webapp import streams
+from webapp.current import storage
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 
 
+class Export(Protocol):
+    """What is handed out: read by one thread, ended from any other."""
+
+    first: bytes
+
+    def read(self) -> bytes:
+        """The next piece; b"" at the end of what is whole, and an exception at any other end."""
+
+    def end(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+One = TypeVar("One", bound=Export)
+
+
+def transferred(
+    opened: Callable[[], One],
+    *,
+    of: str,
+    name: str,
+    mimetype: str,
+    ended: Callable[[str], None] = lambda result: None,
+) -> Response:
+    """Answer with a file that is made while it is sent. `opened` begins it, when there is room for one more, and
+    refuses what can be refused; `ended` is told "ok" or "failed", in whatever thread. A HEAD begins nothing."""
+    if request.method == "HEAD":
+        return _as_file(Response(mimetype=mimetype), name)
+    slot = streams.enter()
+    try:
+        export = opened()
+    except BaseException:
+        slot.leave()
+        raise
+
+    def on_end(result: str) -> None:
+        slot.leave()
+        ended(result)
+
+    body = Transfer(export, request.environ, of=of, patience=storage().settings.stall_seconds, on_end=on_end)
+    return _as_file(Response(body, mimetype=mimetype, direct_passthrough=True), name)
+
+
+def _as_file(response: Response, name: str) -> Response:
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    # An intermediary that compressed it would undo the back-pressure, and gain nothing.
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    return response
+
+
 class Transfer:
     """The body of an answer (PEP 3333). Read by one thread, which waits while the client takes nothing.
 
-    A client that takes nothing for `patience` seconds is given up: it holds a database's turn.
+    A client that takes nothing for `patience` seconds is given up: it holds a database's turn, or its connection.
     """
 
     def __init__(
-        self, export: Export, environment: dict[str, Any], *, patience: float, on_end: Callable[[str], None]
+        self,
+        export: Export,
+        environment: dict[str, Any],
+        *,
+        of: str,
+        patience: float,
+        on_end: Callable[[str], None],
     ) -> None:
-        """`on_end` is called once, with "ok" or "failed"."""
-        self._export, self._patience, self._on_end = export, patience, on_end
+        """`of` says what it is in log lines; `on_end` is called once, with "ok" or "failed"."""
+        self._export, self._of, self._patience, self._on_end = export, of, patience, on_end
         self._connection = _Connection(environment)
         self._handed_out_at: float | None = time.monotonic()
         self._begun = False
@@ -51,7 +110,7 @@ class Transfer:
             # Every server ends a chunked answer without its last chunk then. An answer to HTTP/1.0, as some proxies
             # ask, ends with its connection, and only a reset tells it from a whole one.
             self._connection.reset_when_closed()
-            logger.warning("export of %s broken off: %s", self._export.database, error)
+            logger.warning("export of %s broken off: %s", self._of, error)
             raise
         self._handed_out_at = time.monotonic()
         return chunk
@@ -74,7 +133,7 @@ class Transfer:
         while not self._closed.wait(LOOK_EVERY):
             since = self._handed_out_at
             if since is not None and time.monotonic() - since > self._patience:
-                logger.warning("export of %s: the client took nothing for %s s", self._export.database, self._patience)
+                logger.warning("export of %s: the client took nothing for %s s", self._of, self._patience)
                 self._export.end()
                 if not self._begun:  # the answer was never handed to the server, and nobody else closes it
                     self.close()

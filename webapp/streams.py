@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import cast
 
-from flask import current_app
-from flask.blueprints import BlueprintSetupState
+from flask import Flask, current_app
 
 from storage.errors import Unavailable, say
+from storage.settings import Settings
 
 THREADS_FOR_PAGES = 8
 
@@ -51,9 +51,8 @@ class Slot:
         self.leave()
 
 
-def install(state: BlueprintSetupState) -> None:
-    threads = state.app.extensions["storage"].settings.threads
-    state.app.extensions["streams"] = Streams(max(1, threads - THREADS_FOR_PAGES))
+def install(app: Flask, settings: Settings) -> None:
+    app.extensions["streams"] = Streams(max(1, settings.threads - THREADS_FOR_PAGES))
 
 
 def enter() -> Slot:
