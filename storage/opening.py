@@ -156,6 +156,10 @@ class Storage:
             clock=clock,
             cleanup=self._cleanups(folder),
             generator=self._generators(),
+            folder=folder / "exports",
+            runner=self.runner,
+            jobs=self.jobs,
+            staging=self.staging,
         )
         self.accounts = Accounts(metadata, locks=self.locks, clock=clock, idle_seconds=settings.session_idle_seconds)
         self.schedules = self._schedules(metadata / "schedules")
@@ -308,6 +312,7 @@ class Storage:
     def _sweep(self) -> None:
         jsonfiles.sweep_drafts(self.settings.data_folder)
         self.staging.sweep(in_use=self._is_alive)
+        self.logs.exports.sweep()
 
     def _is_alive(self, job_id: str) -> bool:
         return self.locks.is_held(self.jobs.lock_name(job_id))
@@ -614,6 +619,7 @@ class Storage:
         ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
         ticker.every(LOOK_AT_NIGHT_SECONDS, "log retention", self.logs.cleanup.nightly)
         ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
+        ticker.every(SETTLE_SECONDS, "exports that were kept for long enough", self.logs.exports.sweep)
         ticker.every(LOOK_AT_COPIES_SECONDS, "a look at the copies", self.copying.look)
         ticker.every(SWEEP_SECONDS, "old copies", self._expire_copies)
         ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)

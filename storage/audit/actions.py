@@ -61,6 +61,9 @@ ACTIONS: Mapping[str, Message] = {
     "alert_channel_removed": say("Removed an alert channel"),
     "alert_tested": say("Sent a test alert"),
     "alert_sent": say("Sent an alert"),
+    "rows_exported": say("Exported rows"),
+    "rows_export_requested": say("Asked for an export of rows"),
+    "rows_export_ended": say("An export of rows"),
     "logs_cleanup_requested": say("Asked to clean up logs"),
     "logs_cleaned_up": say("A clean-up of logs"),
     "log_rows_archived": say("Archived log rows"),
@@ -74,6 +77,8 @@ ACTIONS: Mapping[str, Message] = {
     "job_cancel_requested": say("Asked a job to end"),
     "database_export_initiated": say("Downloaded a database over the API"),
     "database_import_initiated": say("Uploaded a restore over the API"),
+    "session_exported": say("Exported a session's requests"),
+    "probes_exported": say("Exported a probe log"),
     "audit_exported": say("Downloaded the audit log"),
 }
 """A new action is one line here; a test asks for it. Others are shown by their name."""

@@ -18,9 +18,22 @@ _ACTIONS: Mapping[JobKind, str] = {
     JobKind.PRUNE: "retention_ran",
     JobKind.CLEAN_UP: "logs_cleaned_up",
     JobKind.PUT_BACK: "logs_put_back",
+    JobKind.EXPORT: "rows_export_ended",
     JobKind.GENERATE: "demo_rows_made",
 }
-_TOLD = ("backup_id", "restore_id", "target", "kept_as", "destination", "kind", "slot", "table", "rows", "archive_id")
+_TOLD = (
+    "backup_id",
+    "restore_id",
+    "target",
+    "kept_as",
+    "destination",
+    "kind",
+    "slot",
+    "table",
+    "rows",
+    "format",
+    "archive_id",
+)
 """What is kept of a job's parameters and results."""
 
 

@@ -39,6 +39,8 @@ class JobKind(StrEnum):
     """Delete old rows of a log table."""
     PUT_BACK = "put_back"
     """Put archived rows of a log table back."""
+    EXPORT = "export"
+    """Write rows into a file, for who asked."""
     GENERATE = "generate"
     """Make rows of a log up, in a demo."""
 

@@ -22,7 +22,7 @@ INTERRUPTED = StorageError(
 
 def interrupted(job: Job) -> StorageError:
     """Why a job has no end of its own; of one that works row after row, with what it had done."""
-    rows = job.progress.rows or 0
+    rows = (job.progress.rows or 0) if job.progress.step == "delete" else 0
     begun = {step.code for step in job.steps if step.started_at}
     if job.kind is JobKind.CLEAN_UP and "delete" in begun:
         effect = (

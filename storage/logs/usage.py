@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -15,7 +16,7 @@ from storage.applications.usage import WHOSE, UsageLog
 from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile
 from storage.errors import NotFound, Unreachable, say
-from storage.logs import choices, reading
+from storage.logs import choices, filters, reading
 from storage.logs.choices import NO_CHOICES, Choice, Choices
 from storage.logs.filters import UsageFilter
 from storage.logs.query import After, UsageQuery, expression, written
@@ -23,6 +24,8 @@ from storage.logs.reading import PAGE_SECONDS, locate
 from storage.logs.rowset import Cell, RowSet
 from storage.postgres.snapshot import Session
 
+USAGE = "usage"
+"""What these rows are called in the parameters of an export."""
 PAGE_ROWS = 50
 TOTALS_SECONDS = 0.4
 CHOICES_SECONDS = 1.0
@@ -162,6 +165,10 @@ class UsageLogs:
                 database=database, user=user[:40])
         )  # fmt: skip
 
+    def asked_for(self, session: Session, rows: Mapping[str, Any]) -> RowSet:
+        """The rows that the parameters of an export ask for, as `parameters` made them."""
+        return self.row_set(session, filters.read(rows["filter"], zone=ZoneInfo("UTC")))
+
     def row_set(self, session: Session, wanted: UsageFilter) -> RowSet:
         """All rows of a filter with the map's columns, newest first, to be written into a file."""
         query = self.prepare(session, wanted)
@@ -175,6 +182,11 @@ class UsageLogs:
             day="time",
             summed=SUMMED,
         )
+
+
+def parameters(wanted: UsageFilter) -> dict[str, Any]:
+    """A filter as the parameters of an export."""
+    return {"of": USAGE, "filter": wanted.to_query()}
 
 
 def _page(session: Session, query: UsageQuery, *, after: After | None, size: int) -> UsagePage:

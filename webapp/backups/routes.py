@@ -12,10 +12,10 @@ from storage.backups.changes import changes
 from storage.backups.record import BackupRecord, BackupState
 from storage.errors import Invalid, NotFound, say
 from storage.jobs.model import Job
+from webapp import files
 from webapp.answers import answer, see
 from webapp.audited import audited
 from webapp.backups import byhand
-from webapp.backups.download import send_archive
 from webapp.current import current_name, storage, wants_json
 from webapp.language import who
 from webapp.openapi import Document, ListQuery, described
@@ -72,7 +72,7 @@ def archive(backup_id: str) -> AnyResponse:
     if request.method == "GET":
         part = {"range": request.headers["Range"][:100]} if "Range" in request.headers else {}
         audited("backup_downloaded", backup_id, database=record.database, bytes=record.bytes, **part)
-    return send_archive(record, path)
+    return files.send(path, size=record.bytes, sha256=record.sha256, made_at=record.ended_at)
 
 
 @bp.post("/backups")

@@ -13,9 +13,11 @@ from webapp.cli import (
     audit,
     backups,
     databases,
+    demo,
     destinations,
     jobs,
     log_cleanup,
+    log_export,
     logs,
     restores,
     retention,
@@ -51,11 +53,13 @@ main.add_command(logs.logs)
 main.add_command(accounts.accounts)
 main.add_command(alerts.alerts)
 main.add_command(audit.audit)
+main.add_command(demo.demo)
 main.add_command(tools.tools)
 backups.backups.add_command(retention.pin)
 backups.backups.add_command(retention.unpin)
 backups.backups.add_command(destinations.copy)
 backups.backups.add_command(destinations.fetch)
+logs.logs.add_command(log_export.export)
 logs.logs.add_command(log_cleanup.cleanup)
 logs.logs.add_command(log_cleanup.log_retention)
 logs.logs.add_command(log_cleanup.archives)
