@@ -32,6 +32,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "see sessions and probes": _ADMINS,
     "clean up logs": _ADMINS,
     "export tables": _ADMINS,
+    "make demo data": _ADMINS,
     "manage databases": _ADMINS,
     "cancel jobs": _ADMINS,
     "manage accounts": _ADMINS,
