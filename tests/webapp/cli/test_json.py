@@ -75,6 +75,8 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "logs archives": ((), "", 0),
     "logs put-back": ((ID,), "", 3),
     "serve": (("--host", "192.0.2.1", "--port", "0"), "", 6),
+    "demo generate": (("shop",), "", 3),
+    "demo mark": (("shop",), "", 3),
 }
 
 
