@@ -155,6 +155,7 @@ _PERMISSIONS = {
     "clean up logs": say("clean up logs"),
     "export tables": say("export tables"),
     "manage databases": say("add, change and remove databases"),
+    "make demo data": say("make demo data"),
     "cancel jobs": say("cancel jobs"),
     "manage accounts": say("manage accounts"),
     "see the system": say("see the system"),
