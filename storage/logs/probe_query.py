@@ -13,7 +13,7 @@ from storage.applications.probes import ProbeLog
 from storage.clock import to_text
 from storage.errors import Invalid, NotFound, say
 from storage.logs.filters import moment
-from storage.logs.query import written
+from storage.logs.query import After, written
 from storage.logs.reading import Located
 
 LINE = ("id", "endpointId", "source", "ok", "statusCode", "latencyMs", "errorType", "errorMessage", "createdAt")
@@ -25,14 +25,6 @@ _BREAKS_OF_UNICODE = "\u0080-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\
 """What would break a line, or turn it around, or make a terminal do something: a space stands for it."""
 _SEPARATOR, _QUOTE = "\x01", "\x02"
 """For COPY, letters that no line holds: each is written as it is, with nothing before, behind or within it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """The place in the order, newest first, behind which a page of older lines begins."""
-
-    time: datetime | None
-    id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +116,7 @@ class ProbeQuery:
             time=self._column(self.log.time),
         )
 
-    def lines(self, endpoint: str, wanted: ProbeFilter, *, before: Before | None, limit: int) -> sql.Composed:
+    def lines(self, endpoint: str, wanted: ProbeFilter, *, before: After | None, limit: int) -> sql.Composed:
         """id, time, ok and the text behind the time, newest first; lines without a time are the oldest."""
         conditions = [self._means(endpoint, wanted)]
         if before:
@@ -231,7 +223,7 @@ class ProbeQuery:
             )
         return sql.SQL(" AND ").join(conditions)
 
-    def _behind(self, before: Before) -> sql.Composed:
+    def _behind(self, before: After) -> sql.Composed:
         time, number = self._column(self.log.time), self._column(self.log.id)
         if before.time is None:
             return sql.SQL("({} IS NULL AND {} < {})").format(time, number, sql.Literal(before.id))

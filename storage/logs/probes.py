@@ -15,7 +15,8 @@ from storage.applications.maps import ApplicationMap
 from storage.databases.profile import DatabaseProfile
 from storage.errors import NotFound, say
 from storage.logs import reading
-from storage.logs.probe_query import LINE, Before, ProbeFilter, ProbeQuery
+from storage.logs.probe_query import LINE, ProbeFilter, ProbeQuery
+from storage.logs.query import After
 from storage.logs.reading import locate
 from storage.logs.stream import RowStream
 from storage.postgres.snapshot import Session
@@ -50,7 +51,7 @@ class ProbePage:
     lines: list[ProbeLine]
     newest: int
     """The greatest id of the log: what comes later is new. Also of lines that the filter leaves out."""
-    before: Before | None
+    before: After | None
     """The place before which older lines are; None where there are none."""
 
 
@@ -74,7 +75,7 @@ class ProbeLogs:
             return query.log.sources
 
     def page(
-        self, database: str, endpoint: str, wanted: ProbeFilter, *, before: Before | None = None, size: int = PAGE_LINES
+        self, database: str, endpoint: str, wanted: ProbeFilter, *, before: After | None = None, size: int = PAGE_LINES
     ) -> ProbePage:
         """The newest lines, or those before a place."""
         with self._query(database) as (session, query):
@@ -86,7 +87,7 @@ class ProbeLogs:
         return ProbePage(
             lines=lines[::-1],
             newest=max([newest, *(line.id for line in lines)]),
-            before=Before(last.time, last.id) if last else None,
+            before=After(last.time, str(last.id)) if last else None,
         )
 
     def since(self, database: str, endpoint: str, wanted: ProbeFilter, *, newest: int) -> ProbePage:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg import sql
 
-from storage.errors import NotFound, say
-from storage.logs.filters import UsageFilter
-from storage.logs.query import UsageQuery, written
+from storage.errors import Invalid, NotFound, say
+from storage.logs.filters import MAX_INTEGER, UsageFilter
+from storage.logs.query import After, UsageQuery, written
 from storage.logs.reading import Located
 
 SUMMARY = ("session", "requests", "first", "last", "cost", "user", "newest_sequence")
@@ -20,20 +19,26 @@ SHOWN = ("model", "original_model", "endpoint", "provider", "status", "input_tok
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest request of a session, by which sessions are in order."""
-
-    time: datetime
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Behind:
     """The place in a session behind which a page begins: a request's number and, unless all of this number are before
     it, its row's id."""
 
     sequence: int
     id: str | None = None
+
+    def to_text(self) -> str:
+        """As it stands in an address."""
+        return f"{self.sequence}" if self.id is None else f"{self.sequence}_{self.id}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Behind | None:
+        """Read `to_text`'s form back; None for "". Raises Invalid for anything else."""
+        if not text:
+            return None
+        number, mark, row = text.partition("_")
+        if not (number.isascii() and number.isdigit()) or int(number) > MAX_INTEGER or bool(mark) != bool(row):
+            raise Invalid(say("The address does not say where in the session to go on."))
+        return cls(int(number), row or None)
 
 
 class SessionQuery:
@@ -52,7 +57,7 @@ class SessionQuery:
         self._sequence = sql.SQL("coalesce({}, 0)").format(sql.Identifier("r", log.session_sequence))
         self.columns = tuple(name for name in SHOWN if log.column(name))
 
-    def newest(self, *, after: Newest | None, limit: int) -> sql.Composed:
+    def newest(self, *, after: After | None, limit: int) -> sql.Composed:
         """Sessions with the time and the id of their newest request, newest first. A request without a time does not
         count."""
         before: sql.Composable = sql.SQL("true")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,20 @@ def written(value: Any) -> str:
         # Without lines it may be nested as deep as what was read.
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def file_name(session: str, sequence: int | None) -> str:
+    """session-3f2a9c01-seq-4-request.json, or without the number, as claude-code-hub names it."""
+    return f"session-{_beginning_of(session)}{'' if sequence is None else f'-seq-{sequence}'}-request.json"
+
+
+def whole_file_name(session: str) -> str:
+    return f"session-{_beginning_of(session)}-requests.json"
+
+
+def _beginning_of(session: str) -> str:
+    """Eight letters that may stand in the name of a file everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", session[:8]).lstrip(".") or "_"
 
 
 def _parsed(stored: Stored) -> Any:

@@ -20,9 +20,9 @@ class SessionStream:
     def __init__(self, session: str, requests: Iterator[dict[str, Any]]) -> None:
         self._pieces = _pieces(session, requests)
         self._ended = threading.Event()
-        self.sent = 0
         self.first = next(self._pieces)
         """The beginning, with the first request: what could not be read at all was refused."""
+        self.sent = len(self.first)
 
     def read(self) -> bytes:
         """The next piece; b"" at the end of all requests, and an exception at any other end."""

@@ -19,8 +19,9 @@ from storage.applications.sessions import Part
 from storage.databases.profile import DatabaseProfile, Source
 from storage.errors import Invalid, Message, NotFound, StorageError, Unavailable, say
 from storage.logs import reading, session_request
+from storage.logs.query import After
 from storage.logs.reading import locate
-from storage.logs.session_query import SUMMARY, Behind, Newest, SessionQuery
+from storage.logs.session_query import SUMMARY, Behind, SessionQuery
 from storage.logs.session_request import SHOWN_BYTES, RequestDetails
 from storage.logs.session_store import NoStore, SessionStore
 from storage.logs.session_stream import SessionStream
@@ -51,7 +52,7 @@ class SessionSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsPage:
     sessions: list[SessionSummary]
-    next: Newest | None
+    next: After | None
     trouble: StorageError | None
     """Why the store could not be asked; None where it was."""
 
@@ -100,7 +101,7 @@ class SessionLogs:
     profile_of: Callable[[str], DatabaseProfile]
     applications: Collection[ApplicationMap]
 
-    def page(self, database: str, *, after: Newest | None = None, size: int = PAGE_SESSIONS) -> SessionsPage:
+    def page(self, database: str, *, after: After | None = None, size: int = PAGE_SESSIONS) -> SessionsPage:
         """The sessions whose newest requests are newest. Raises NotFound where the application keeps none."""
         profile = self.profile_of(database)
         with self._query(profile) as (session, query):
@@ -117,7 +118,7 @@ class SessionLogs:
         last = found[size - 1] if len(found) > size else None
         return SessionsPage(
             sessions=[replace(one, kept=(one.session, one.newest_sequence) in kept) for one in here],
-            next=Newest(last[1], last[2]) if last else None,
+            next=After(last[1], last[2]) if last else None,
             trouble=trouble,
         )
 

@@ -2,11 +2,11 @@
 
 from flask import Blueprint
 
-from webapp.api import document, hub, importing, log_cleanup, story
+from webapp.api import document, hub, importing, log_cleanup, probe_logs, story, usage_logs
 
 bp = Blueprint("api", __name__)
 bp.register_blueprint(hub.bp)
 bp.register_blueprint(story.bp)
 bp.register_blueprint(document.bp)
 
-__all__ = ["bp", "importing", "log_cleanup"]
+__all__ = ["bp", "importing", "log_cleanup", "probe_logs"]

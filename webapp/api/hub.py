@@ -31,6 +31,8 @@ OUT_OF_REACH = say("The database cannot be reached; look whether its server runs
 NOT_EXPORTED = say("The database could not be exported.")
 NOT_IMPORTED = say("The data could not be imported.")
 OCTETS = "application/octet-stream"
+DATABASE = "/api/admin/database/"
+"""Below this, whatever fails is an export or an import."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +145,8 @@ def _refusal(error: StorageError) -> HubRefusal:
         case NotFound() | Unusable() | streams.TooManyStreams():
             return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
         case Denied() if not error.words:
+            return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
+        case _ if not request.path.startswith(DATABASE):
             return HubRefusal(error=said(error.cause), details=said(error.advice) or None)
         case _:
             failed = NOT_IMPORTED if request.method == "POST" else NOT_EXPORTED

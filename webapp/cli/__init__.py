@@ -18,6 +18,7 @@ from webapp.cli import (
     jobs,
     log_cleanup,
     log_export,
+    log_reading,
     logs,
     restores,
     retention,
@@ -60,6 +61,8 @@ backups.backups.add_command(retention.unpin)
 backups.backups.add_command(destinations.copy)
 backups.backups.add_command(destinations.fetch)
 logs.logs.add_command(log_export.export)
+logs.logs.add_command(log_reading.session)
+logs.logs.add_command(log_reading.probe_lines)
 logs.logs.add_command(log_cleanup.cleanup)
 logs.logs.add_command(log_cleanup.log_retention)
 logs.logs.add_command(log_cleanup.archives)
