@@ -22,7 +22,7 @@ from storage.locks.filelocks import FileLocks
 from storage.postgres import commands
 from storage.postgres.connection import write_pass_file
 from storage.postgres.process import Outflow, flowing
-from storage.postgres.programs import Installation
+from storage.postgres.programs import Installation, for_export
 from storage.postgres.watchdog import Watchdog
 from storage.settings import Settings
 from storage.staging import Staging
@@ -99,7 +99,10 @@ class Exporter:
     def _look(
         self, profile: DatabaseProfile, content: Content, application: str
     ) -> tuple[Installation, list[tuple[str, str]]]:
-        """The program for this server, and the tables that go without their rows."""
+        """The program for this server, and the tables that go without their rows.
+
+        It is the server's own where it is here: who fetches a dump by a known address may have no other pg_restore.
+        """
         with (
             dump_errors.named(self.staging.folder, role=profile.connection.user),
             bounded_session(profile.connection, application=application, seconds=LOOK_SECONDS) as session,

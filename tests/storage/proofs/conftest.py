@@ -14,7 +14,7 @@ from storage.jobs.model import Job
 from storage.postgres.connection import Connection, connect
 from storage.proofs.proofs import Proofs
 from storage.proofs.prove import Prover
-from tests.servers import Server, installations
+from tests.servers import Server, installation_of, installations
 from tests.storage.restores.conftest import SHOP, Haven, a_haven, databases_of
 
 
@@ -30,7 +30,7 @@ class ProvingHaven:
                 staging=haven.staging,
                 settings=haven.settings,
                 clock=utc_now,
-                installations=lambda: (scratch.installation, *installations()),
+                installations=lambda: (scratch.installation, installation_of(16), *installations()),
                 server=lambda: self.server(),
             ),
             catalog=haven.catalog,

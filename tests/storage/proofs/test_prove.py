@@ -20,7 +20,7 @@ from storage.secret import Secret
 from tests.archives import VIEW_FOR_SPITE, with_statement
 from tests.servers import Server, open_folder
 from tests.storage.proofs.conftest import ProvingHaven
-from tests.storage.restores.conftest import SHOP
+from tests.storage.restores.conftest import SHOP, Haven
 from tests.storage.restores.test_restricted import bring, dumped
 
 pytestmark = pytest.mark.postgres
@@ -179,6 +179,19 @@ def test_what_only_a_superuser_may_create_is_named_and_the_rest_is_compared(
         assert proving.left() == set()
     finally:
         proving.haven.run("DROP OWNED BY app_of_proof_tests; DROP ROLE app_of_proof_tests")
+
+
+def test_what_16_dumps_of_a_server_15_is_proven_on_another_15(
+    proving_of: Callable[..., ProvingHaven], server_of: Callable[[int], Server]
+) -> None:
+    proving = proving_of(source=server_of(15), scratch=server_of(15))
+    backup = Haven(proving.haven.folder, proving.haven.connection, majors=(15, 16)).take()
+    assert backup.program.startswith("pg_dump 16.") and backup.compression == "zstd:1"
+    job, record = proving.prove(backup)
+    assert job.state is JobState.COMPLETED, (job.error, proving.haven.log(job))
+    proof = record.proof
+    assert proof is not None and proof.outcome is Outcome.WHOLE and proof.same_schema
+    assert proof.server_version.startswith("15.") and proof.program.startswith("pg_restore 16.")
 
 
 def test_a_backup_of_a_newer_server_is_said_by_name_and_nothing_is_held_against_it(

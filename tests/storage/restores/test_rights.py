@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,6 +26,12 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def modest(haven: Haven) -> Iterator[Haven]:
+    with a_modest(haven) as as_modest:
+        yield as_modest
+
+
+@contextmanager
+def a_modest(haven: Haven, **options: Any) -> Iterator[Haven]:
     """The shop owned by a role that may log in and nothing else; haven connects as that role."""
     name = haven.connection.dbname
     haven.run(
@@ -33,11 +41,13 @@ def modest(haven: Haven) -> Iterator[Haven]:
         ALTER TABLE users OWNER TO modest; ALTER TABLE orders OWNER TO modest; ALTER VIEW big OWNER TO modest;
         """
     )
-    as_modest = Haven(haven.folder.parent / "modest", replace(haven.connection, user="modest", password=Secret("m")))
-    yield as_modest
-    for database in haven.databases() - {"template0", "template1"}:
-        haven.run("REASSIGN OWNED BY modest TO CURRENT_USER; DROP OWNED BY modest", database=database)
-    haven.run("DROP ROLE modest", database="postgres")
+    connection = replace(haven.connection, user="modest", password=Secret("m"))
+    try:
+        yield Haven(haven.folder.parent / "modest", connection, **options)
+    finally:
+        for database in haven.databases() - {"template0", "template1"}:
+            haven.run("REASSIGN OWNED BY modest TO CURRENT_USER; DROP OWNED BY modest", database=database)
+        haven.run("DROP ROLE modest", database="postgres")
 
 
 def test_without_createdb_the_plan_is_blocked_and_nothing_changes(modest: Haven) -> None:
@@ -115,6 +125,38 @@ def test_a_backup_of_one_version_is_restored_on_another(
     assert record.tables_equal == record.tables_compared == 2
     there.restored(taken, replace=True)
     assert there.ask("SELECT count(*) FROM orders") == 2000
+
+
+def test_what_16_dumps_with_zstd_of_a_server_15_comes_back_there_also_for_an_ordinary_role(
+    haven_of: Callable[..., Haven],
+) -> None:
+    haven = haven_of(15)
+    haven.run("ALTER TABLE orders ALTER COLUMN note SET COMPRESSION pglz; CREATE PUBLICATION p FOR TABLE orders")
+    having_16 = Haven(haven.folder, haven.connection, majors=(15, 16))
+    backup = having_16.take()
+    assert re.match(r"pg_dump 16\.", backup.program)
+    assert (backup.compression, backup.archive_format) == ("zstd:1", (1, 15))
+    assert backup.source.server_major == 15
+    having_16.run("DELETE FROM orders")
+    record = having_16.restored(backup, replace=True)
+    assert record.tables_equal == record.tables_compared == 2
+    with a_modest(haven, majors=(15, 16)) as modest:
+        haven.run("DROP PUBLICATION p; ALTER ROLE modest CREATEDB")
+        backup = modest.take()
+        modest.run("DELETE FROM orders")
+        record = modest.restored(backup, replace=True)
+        assert record.tables_equal == record.tables_compared == 2
+        assert record.owners_kept
+
+
+def test_a_server_14_is_dumped_with_its_own_programs_so_that_an_ordinary_role_keeps_owners(
+    haven_of: Callable[..., Haven],
+) -> None:
+    # From 15 on pg_dump writes into the archive of a 14 that the schema public belongs to the superuser.
+    with a_modest(haven_of(14), majors=(14, 15, 16)) as modest:
+        modest.run("CREATE TABLE mine AS SELECT 1 AS n")
+        plan = modest.restores.plan(RestoreRequest(backup_id=modest.take().backup_id))
+        assert not plan.no_owner
 
 
 def test_an_archive_of_a_newer_pg_dump_is_refused_for_an_older_server(
