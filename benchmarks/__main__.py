@@ -28,7 +28,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     newest = newest_installation().major
-    # The newest with zstd, and 15 for what gzip alone does.
+    # The newest with zstd, and 15, whose own pg_dump has gzip alone.
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2_000_000)

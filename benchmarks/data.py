@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from psycopg import sql
 
 from storage.applications import demo
 from storage.postgres.connection import Connection, connect, write_pass_file
-from tests.servers import Server
+from storage.postgres.programs import FIRST_WITH_ZSTD, LAST_WITHOUT_ZSTD, Installation
+from tests.servers import Server, installation_of
 
 NAME = "measured"
 
@@ -84,8 +86,17 @@ def _multiply(session: object, rows: int) -> None:
         execute(definition)
 
 
-def environment(data_folder: Path, connection: Connection, installation_folder: Path) -> dict[str, str]:
-    """The environment of a pghaven that looks after the measured database alone."""
+def programs_for(server: Server) -> list[Installation]:
+    """What `make setup` leaves on a machine with this server: a 15 has the programs of 16 beside its own."""
+    beside = [installation_of(FIRST_WITH_ZSTD)] if server.major == LAST_WITHOUT_ZSTD else []
+    return [server.installation, *beside]
+
+
+def environment(data_folder: Path, connection: Connection, programs: Sequence[Installation]) -> dict[str, str]:
+    """The environment of a pghaven that looks after the measured database alone, and has these programs.
+
+    Not those that the checkout has: what is measured should not depend on it.
+    """
     password = connection.password.reveal if connection.password else ""
     url = (
         f"postgresql://{connection.user}:{password}@/{connection.dbname}?host={connection.host}&port={connection.port}"
@@ -94,7 +105,8 @@ def environment(data_folder: Path, connection: Connection, installation_folder: 
         **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
         "BACKUP_STORAGE_PATH": str(data_folder),
         "DATABASE_URL": url,
-        "PG_BIN_DIRS": str(installation_folder),
+        "PG_BIN_DIRS": os.pathsep.join(str(one.folder) for one in programs),
+        "PGHAVEN_PRIVATE_FOLDER": str(data_folder.with_name("private")),
     }
 
 

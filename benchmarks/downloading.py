@@ -25,7 +25,7 @@ def run(
 ) -> tuple[Measurement, int]:
     """The measurement, and the peak resident memory of the serving pghaven in bytes."""
     ours = {
-        **data.environment(folder / "backups", connection, server.installation.folder),
+        **data.environment(folder / "backups", connection, data.programs_for(server)),
         "ADMIN_PASSWORD": "measured measured",
     }
     pghaven = Path(sys.executable).with_name("pghaven")

@@ -25,7 +25,7 @@ def run(server: Server, connection: Connection, folder: Path, *, rounds: int) ->
     """The measurement, and the peak resident memory of the serving pghaven in bytes, the slow client included."""
     installation = server.installation
     ours = {
-        **data.environment(folder / "backups", connection, installation.folder),
+        **data.environment(folder / "backups", connection, data.programs_for(server)),
         "ADMIN_PASSWORD": "measured measured",
     }
     command = commands.dump_command(

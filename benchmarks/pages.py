@@ -29,7 +29,7 @@ def run(server: Server, connection: Connection, folder: Path) -> bool:
     backups = folder / "many"
     backups.mkdir(mode=0o700)
     _make(backups, connection.dbname)
-    ours = {**data.environment(backups, connection, server.installation.folder), "ADMIN_PASSWORD": "measured measured"}
+    ours = {**data.environment(backups, connection, data.programs_for(server)), "ADMIN_PASSWORD": "measured measured"}
     pghaven = Path(sys.executable).with_name("pghaven")
     began = time.monotonic()
     with serving([pghaven, "serve", "--port", "0"], ours, folder) as (_, port):

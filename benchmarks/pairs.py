@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Run = Callable[[], None]
+Run = Callable[[], object]
 
 
 @dataclass
@@ -32,14 +32,14 @@ class Measurement:
 
     def print(self) -> None:
         print(f"\n{self.title}")
-        print(f"  {'':<44}{'seconds':>9}  {'ratio':>6}  {'(lowest, highest)':<18}{'bound':>6}")
+        print(f"  {'':<58}{'seconds':>9}  {'ratio':>6}  {'(lowest, highest)':<18}{'bound':>6}")
         for name, rounds in self.seconds.items():
             middle, low, high = self.ratio(name)
             bound = f"{self.bounds[name]:.2f}" if name in self.bounds else ""
             mark = "" if name not in self.bounds else "  met" if middle <= self.bounds[name] else "  NOT MET"
             spread = f"({low:.2f}, {high:.2f})"
             print(
-                f"  {name:<44}{statistics.median(rounds):>9.2f}  {middle:>6.2f}  {spread:<18}{bound:>6}{mark}"
+                f"  {name:<58}{statistics.median(rounds):>9.2f}  {middle:>6.2f}  {spread:<18}{bound:>6}{mark}"
                 f"  {self.remarks.get(name, '')}"
             )
 

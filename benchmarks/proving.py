@@ -25,7 +25,7 @@ def run(
         **connection.environment(write_pass_file(folder, connection), application="benchmarks"),
         **server.installation.environment(),
     }
-    ours = data.environment(folder / "backups", connection, server.installation.folder)
+    ours = data.environment(folder / "backups", connection, data.programs_for(server))
     ours["SCRATCH_DATABASE_URL"] = _address(server.connection)
     pghaven = Path(sys.executable).with_name("pghaven")
     peak = 0

@@ -28,14 +28,16 @@ def run(
     server: Server, connection: Connection, folder: Path, backup_id: str, *, rounds: int
 ) -> tuple[Measurement, list[float], int]:
     """The measurement, the gaps in milliseconds that a reader saw, and the peak resident memory in bytes."""
-    ours = data.environment(folder / "backups", connection, server.installation.folder)
+    ours = data.environment(folder / "backups", connection, data.programs_for(server))
     pghaven = Path(sys.executable).with_name("pghaven")
     shown = run_watched([pghaven, "backups", "show", backup_id, "--json"], environment=ours)
     archive = json.loads(shown.output)["archive"]
     beside = connection.to("plain_restore")
+    # The one that pghaven uses: a server 15's own cannot read what 16 dumped of it.
+    installation = data.programs_for(server)[-1]
     environment = {
         **beside.environment(write_pass_file(folder, connection), application="benchmarks"),
-        **server.installation.environment(),
+        **installation.environment(),
     }
     gaps: list[float] = []
     peak = 0
@@ -44,7 +46,7 @@ def run(
         server.create_database(beside.dbname)
         with reader(connection):
             subprocess.run(
-                [server.installation.program("pg_restore"), "-j2", f"--dbname={beside.dbname}", archive],
+                [installation.program("pg_restore"), "-j2", f"--dbname={beside.dbname}", archive],
                 env=environment, check=True,
             )  # fmt: skip
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -30,3 +33,8 @@ def test_a_group_alone_lists_its_verbs() -> None:
     outcome = CliRunner().invoke(main, ["backups"])
     assert outcome.exit_code == 2
     assert "take" in outcome.stderr + outcome.stdout
+
+
+def test_commands_do_not_wait_for_flask() -> None:
+    ask = "import sys, webapp.cli; print('flask' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", ask], text=True) == "False\n"
