@@ -127,7 +127,8 @@ class Archiver:
             return copied
 
         def report(done: int) -> None:
-            context.report(Progress(step="archive", done=done, total=max(expected, 1) * 2, rows=done, item=target.full))
+            # Not as rows: those are the ones that are gone.
+            context.report(Progress(step="archive", done=done, total=max(expected, 1) * 2, item=target.full))
 
         return patiently(session, work, watch=context.checkpoint)
 

@@ -71,7 +71,8 @@ def copy_out(
         case ArchiveFormat.NDJSON:
             values = sql.SQL(", ").join(_as_json(field) for field in columns)
             return sql.SQL(
-                "COPY (SELECT row_to_json(x)::text FROM {} AS r CROSS JOIN LATERAL (SELECT {}) AS x WHERE {}) TO STDOUT"
+                "COPY (SELECT row_to_json(pghaven_row)::text FROM {} AS r CROSS JOIN LATERAL (SELECT {}) AS pghaven_row"
+                " WHERE {}) TO STDOUT"
                 " (FORMAT csv, {})"
             ).format(target.name, values, condition, sql.SQL(_LINES))
 

@@ -72,6 +72,7 @@ class _Run:
         self.request = request.at(preview.now(session))
         self.condition = condition(target, self.request)
         self.expected = 0
+        self.archived = False
 
     def carry_out(self, archive: dict[str, str] | None) -> None:
         context = self.context
@@ -87,7 +88,7 @@ class _Run:
         vacuumed = False
         if self.expected:
             context.step("delete")
-            left = self._delete(before, archived=archive is not None)
+            left = self._delete(before)
             context.step("vacuum")
             vacuumed = self._vacuum()
         self._report(before, left=left, vacuumed=vacuumed)
@@ -107,23 +108,23 @@ class _Run:
             form=ArchiveFormat(wanted["form"]),
             expected=self.expected,
         )
-        self.expected = archive.rows
+        self.expected, self.archived = archive.rows, True
         self.context.result(archive_id=archive.archive_id, archived=archive.rows)
         crashpoint("cleanup:archived")
 
-    def _delete(self, before: TableFacts, *, archived: bool) -> int:
+    def _delete(self, before: TableFacts) -> int:
         """Delete until nothing is left that can be had; returns how many rows are."""
         daily = statistics.of(self.target)
         if daily is not None:
             statistics.ensure(self.session, daily)
         for number in range(MOST_PASSES):
             missed = self.tally.in_the_way
-            walk = self._archived() if archived else self._all(before)
+            walk = self._versions() if self.archived else self._all(before)
             deleting.delete_all(
                 self.session, self.target, self.condition, walk, self.tally, daily=daily, after_each=self._after_each
             )
-            sure = before.time_indexed and not archived and self.tally.in_the_way == missed
-            left = 0 if sure or self.tally.rows >= self.expected else self._left(archived=archived)
+            sure = before.time_indexed and not self.archived and self.tally.in_the_way == missed
+            left = 0 if sure or self.tally.rows >= self.expected else self._left()
             if not left or number == MOST_PASSES - 1:
                 return left
             self.context.log(f"{left} rows are in use or were moved; trying those again")
@@ -133,7 +134,7 @@ class _Run:
     def _all(self, before: TableFacts) -> Iterator[Batch]:
         return batches.of_table(self.session, self.target, self.request, before)
 
-    def _archived(self) -> Iterator[Batch]:
+    def _versions(self) -> Iterator[Batch]:
         """Exactly the versions of rows that are in the archive."""
         pace = Pace(_FIRST, _LEAST, _MOST)
         done = 0
@@ -146,8 +147,8 @@ class _Run:
             yield Batch(where, pace, using)
             done = until
 
-    def _left(self, *, archived: bool) -> int:
-        if not archived:
+    def _left(self) -> int:
+        if not self.archived:
             return self._count()
         statement = sql.SQL("SELECT count(*) FROM {} AS r, {} AS a WHERE {}").format(
             self.target.name, rows.ARCHIVED, rows.SAME_VERSION
@@ -156,11 +157,10 @@ class _Run:
         return int(row[0])
 
     def _after_each(self) -> None:
-        tally = self.tally
-        total = max(self.expected, tally.rows, 1)
-        self.context.report(
-            Progress(step="delete", done=tally.rows, total=total, rows=tally.rows, item=self.target.full)
-        )
+        gone = self.tally.rows
+        total = max(self.expected, gone, 1)
+        done, whole = (total + gone, total * 2) if self.archived else (gone, total)
+        self.context.report(Progress(step="delete", done=done, total=whole, rows=gone, item=self.target.full))
         self.context.checkpoint()
 
     def _pause(self) -> None:
