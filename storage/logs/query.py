@@ -56,7 +56,12 @@ class UsageQuery:
     filter: UsageFilter
 
     def rows(
-        self, columns: Sequence[tuple[sql.Composable, str]], *, after: After | None = None, limit: int | None = None
+        self,
+        columns: Sequence[tuple[sql.Composable, str]],
+        *,
+        after: After | None = None,
+        limit: int | None = None,
+        skip: int = 0,
     ) -> sql.Composed:
         """Each row's expressions under their names, newest first; rows of one moment by their id."""
         conditions = [self.condition, self._behind(after)] if after else [self.condition]
@@ -69,7 +74,9 @@ class UsageQuery:
             time=self.time,
             id=self.id,
         )
-        return statement if limit is None else statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))
+        if limit is not None:
+            statement += sql.SQL(" LIMIT {}").format(sql.Literal(limit))
+        return statement + sql.SQL(" OFFSET {}").format(sql.Literal(skip)) if skip else statement
 
     def recent(self, values: Sequence[sql.Composable], *, newest: int, limit: int) -> sql.Composed:
         """What is there, each once and in order, among the newest rows: to look through all would take long."""

@@ -97,10 +97,11 @@ class UsageLogs:
             return query.log
 
     def page(
-        self, database: str, wanted: UsageFilter, *, after: After | None = None, size: int = PAGE_ROWS
+        self, database: str, wanted: UsageFilter, *, after: After | None = None, size: int = PAGE_ROWS, skip: int = 0
     ) -> UsagePage:
+        """`skip` is for clients that count pages: the server walks over these rows each time."""
         with self.query(database, wanted) as (session, query):
-            return _page(session, query, after=after, size=size)
+            return _page(session, query, after=after, size=size, skip=skip)
 
     def totals(self, database: str, wanted: UsageFilter) -> dict[str, Any]:
         """What all rows of the filter sum up to: `requests`, and where the map has the columns, by their names the
@@ -189,12 +190,12 @@ def parameters(wanted: UsageFilter) -> dict[str, Any]:
     return {"of": USAGE, "filter": wanted.to_query()}
 
 
-def _page(session: Session, query: UsageQuery, *, after: After | None, size: int) -> UsagePage:
+def _page(session: Session, query: UsageQuery, *, after: After | None, size: int, skip: int = 0) -> UsagePage:
     columns = [(expression(column), column.name) for column in query.log.columns]
     extra = [(query.id, "id"), (query.time, "moment")]
     if query.log.blocked:
         extra.append((sql.SQL("({})").format(written(query.log.blocked)), "blocked"))
-    cursor = session.execute(query.rows([*columns, *extra], after=after, limit=size + 1))
+    cursor = session.execute(query.rows([*columns, *extra], after=after, limit=size + 1, skip=skip))
     names = [column.name for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor]
     last = rows[size - 1] if len(rows) > size else None

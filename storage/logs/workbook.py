@@ -26,6 +26,7 @@ from storage.postgres.snapshot import Session
 ROWS_OF_A_SHEET = 1_048_575
 """A sheet has 1,048,576 rows (ECMA-376's limit in Excel); the first holds the headings."""
 EXACT_DIGITS = 15
+TOO_LARGE = 1_000_000_000_000_000
 FIRST_YEAR = 1900
 """Before it, a spreadsheet knows no dates."""
 AT_A_TIME = 5000
@@ -142,9 +143,8 @@ def in_utc(moment: datetime) -> datetime:
 def fits(value: int | Decimal) -> bool:
     """Whether a spreadsheet keeps every digit of a number: it counts in doubles, and shows 15 significant digits."""
     if isinstance(value, int):
-        return abs(value) < 10**EXACT_DIGITS
+        return abs(value) < TOO_LARGE
     if not value.is_finite():
         return False
     digits: tuple[int, ...] = value.normalize().as_tuple().digits
-    exponent: int = value.adjusted()
-    return len(digits) <= EXACT_DIGITS and abs(exponent) < 300
+    return len(digits) <= EXACT_DIGITS and abs(value.adjusted()) < 300

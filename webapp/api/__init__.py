@@ -7,6 +7,7 @@ from webapp.api import document, hub, importing, log_cleanup, probe_logs, story,
 bp = Blueprint("api", __name__)
 bp.register_blueprint(hub.bp)
 bp.register_blueprint(story.bp)
+bp.register_blueprint(usage_logs.bp)
 bp.register_blueprint(document.bp)
 
 __all__ = ["bp", "importing", "log_cleanup", "probe_logs"]
