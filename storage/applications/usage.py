@@ -27,9 +27,15 @@ class Kind(StrEnum):
     """What a column holds, which decides how it is written."""
 
     TIME = "time"
+    """A moment, written in UTC."""
+    CLOCK = "clock"
+    """A time without a zone: nobody can tell which moment it is."""
+    DATE = "date"
     TEXT = "text"
     INTEGER = "integer"
     DECIMAL = "decimal"
+    EXACT = "exact"
+    """Anything else that no formula can be made of: written as the server has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,11 @@ from psycopg import sql
 
 from storage.applications.usage import Kind
 
-ISO_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_ISO_CLOCK = 'YYYY-MM-DD"T"HH24:MI:SS.US'
+_ISO_TIME = f'{_ISO_CLOCK}"Z"'
 """For to_char, in a session whose time zone is UTC: ISO 8601 with microseconds."""
+_FIRST, _LAST = "0001-01-01", "9999-12-31 23:59:59.999999"
+"""The years that ISO 8601 has four digits for. Of others to_char would leave BC out, and of infinity everything."""
 _SPACES = " \n\v\f"
 _SIGNS = (61, 43, 45, 64, 9, 13)
 
@@ -30,11 +33,28 @@ def guarded(text: sql.Composable) -> sql.Composed:
 
 
 def for_csv(kind: Kind, expression: sql.Composable) -> sql.Composable:
-    """An expression of a kind as it is written into CSV: times in ISO 8601, texts guarded, numbers as they are."""
+    """An expression of a kind as it is written into CSV: times in ISO 8601, texts guarded, anything else as it is."""
     match kind:
-        case Kind.TIME:
-            return sql.SQL("to_char({}, {})").format(expression, sql.Literal(ISO_TIME))
+        case Kind.TIME | Kind.CLOCK:
+            return iso(kind, expression)
         case Kind.TEXT:
             return guarded(sql.SQL("({})::text").format(expression))
-        case Kind.INTEGER | Kind.DECIMAL:
+        case Kind.INTEGER | Kind.DECIMAL | Kind.DATE | Kind.EXACT:
             return expression
+
+
+def for_json(kind: Kind, expression: sql.Composable) -> sql.Composable:
+    """The same for JSON, where nothing is taken for a formula and numbers are numbers."""
+    return iso(kind, expression) if kind in (Kind.TIME, Kind.CLOCK) else expression
+
+
+def iso(kind: Kind, expression: sql.Composable) -> sql.Composed:
+    """A time as text; one that ISO 8601 cannot say, such as infinity, in the server's own words."""
+    return sql.SQL(
+        "CASE WHEN {time} BETWEEN {first} AND {last} THEN to_char({time}, {form}) ELSE ({time})::text END"
+    ).format(
+        time=expression,
+        first=sql.Literal(_FIRST),
+        last=sql.Literal(_LAST),
+        form=sql.Literal(_ISO_TIME if kind is Kind.TIME else _ISO_CLOCK),
+    )

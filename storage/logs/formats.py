@@ -11,9 +11,8 @@ from enum import StrEnum
 
 from psycopg import sql
 
-from storage.applications.usage import Kind
 from storage.logs import cells
-from storage.logs.rowset import Cell, RowSet
+from storage.logs.rowset import RowSet
 from storage.logs.stream import BYTE_ORDER_MARK
 
 
@@ -50,13 +49,7 @@ def _ndjson(rows: RowSet) -> sql.Composed:
     As CSV whose quotation mark and delimiter are control characters, which JSON has only escaped: so nothing is
     escaped a second time.
     """
-    columns = [(_for_json(cell), cell.name) for cell in rows.cells]
+    columns = [(cells.for_json(cell.kind, cell.value), cell.name) for cell in rows.cells]
     return sql.SQL(
         "COPY (SELECT row_to_json(line) FROM ({}) AS line) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
     ).format(rows.select(columns))
-
-
-def _for_json(cell: Cell) -> sql.Composable:
-    if cell.kind is Kind.TIME:
-        return sql.SQL("to_char({}, {})").format(cell.value, sql.Literal(cells.ISO_TIME))
-    return cell.value

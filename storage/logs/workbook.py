@@ -7,15 +7,20 @@ summable. Texts are texts, never formulas. Times are UTC, as dates of the spread
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import xlsxwriter
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 from xlsxwriter.format import Format as CellFormat
 from xlsxwriter.worksheet import Worksheet
 
@@ -44,6 +49,8 @@ def write(session: Session, rows: RowSet, path: Path, *, folder: Path, on_rows: 
         sheets = _Sheets(book, rows)
         with session.cursor(name="export") as cursor:
             cursor.itersize = AT_A_TIME
+            for name, loader in _LOADERS.items():
+                cursor.adapters.register_loader(name, loader)
             for line in cursor.execute(rows.select([(_read(cell), cell.name) for cell in rows.cells])):
                 sheets.add(line)
                 if sheets.rows % AT_A_TIME == 0:
@@ -56,7 +63,42 @@ def write(session: Session, rows: RowSet, path: Path, *, folder: Path, on_rows: 
 
 
 def _read(cell: Cell) -> sql.Composable:
-    return sql.SQL("({})::text").format(cell.value) if cell.kind is Kind.TEXT else cell.value
+    return sql.SQL("({})::text").format(cell.value) if cell.kind in (Kind.TEXT, Kind.EXACT) else cell.value
+
+
+class _Moments(TimestamptzLoader):
+    """Times; those that Python cannot hold, such as infinity, in the server's own words."""
+
+    def load(self, data: Buffer) -> Any:
+        return _or_words(super().load, data)
+
+
+class _Clocks(TimestampLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_words(super().load, data)
+
+
+class _Dates(DateLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_words(super().load, data)
+
+
+def _or_words(load: Callable[[Buffer], Any], data: Buffer) -> Any:
+    try:
+        return load(data)
+    except psycopg.DataError:
+        return bytes(data).decode()
+
+
+_LOADERS: Mapping[str, type[Loader]] = {"timestamptz": _Moments, "timestamp": _Clocks, "date": _Dates}
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How a sheet shows times and days."""
+
+    time: CellFormat
+    date: CellFormat
 
 
 @dataclass(slots=True)
@@ -69,7 +111,10 @@ class _Sheets:
     def __init__(self, book: xlsxwriter.Workbook, rows: RowSet) -> None:
         self._book, self._set, self.rows = book, rows, 0
         self._bold = book.add_format({"bold": True})
-        self._time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})
+        self._forms = Forms(
+            time=book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"}),
+            date=book.add_format({"num_format": "yyyy-mm-dd"}),
+        )
         self._number = 1
         self._sheet = self._next_sheet()
         self._row = 0
@@ -85,7 +130,7 @@ class _Sheets:
         self._row += 1
         self.rows += 1
         for place, value in enumerate(line):
-            put(self._sheet, self._row, place, value, time=self._time)
+            put(self._sheet, self._row, place, value, self._forms)
         if self._by_day is not None:
             moment = line[self._place[self._set.day]]
             day = self._days[in_utc(moment).date() if isinstance(moment, datetime) else None]
@@ -104,7 +149,7 @@ class _Sheets:
             found = self._days[day]
             values = [day.isoformat() if day else "", found.rows, *(found.sums[name] for name in self._summed)]
             for place, value in enumerate(values):
-                put(self._by_day, row, place, value, time=self._time)
+                put(self._by_day, row, place, value, self._forms)
 
     def _next_sheet(self) -> Worksheet:
         sheet = self._book.add_worksheet(self._set.title if self._number == 1 else f"{self._set.title} {self._number}")
@@ -120,7 +165,7 @@ class _Sheets:
             sheet.write_string(0, place, heading, self._bold)
 
 
-def put(sheet: Worksheet, row: int, place: int, value: Any, *, time: CellFormat) -> None:
+def put(sheet: Worksheet, row: int, place: int, value: Any, forms: Forms) -> None:
     """Write one value so that it is shown as what it is: exact, and never carried out."""
     match value:
         case None:
@@ -129,8 +174,12 @@ def put(sheet: Worksheet, row: int, place: int, value: Any, *, time: CellFormat)
             sheet.write_boolean(row, place, value)
         case int() | Decimal() if fits(value):
             sheet.write_number(row, place, value)
+        case float() if isfinite(value):
+            sheet.write_number(row, place, value)
         case datetime() if value.year >= FIRST_YEAR:
-            sheet.write_datetime(row, place, in_utc(value), time)
+            sheet.write_datetime(row, place, in_utc(value), forms.time)
+        case date() if not isinstance(value, datetime) and value.year >= FIRST_YEAR:
+            sheet.write_datetime(row, place, value, forms.date)
         case _:
             sheet.write_string(row, place, str(value))
 
