@@ -14,6 +14,7 @@ from storage.secret import Secret
 from webapp import cookies
 from webapp.accounts.blueprint import bp
 from webapp.accounts.forms import field_of
+from webapp.accounts.linking import links_of
 from webapp.audited import audited
 from webapp.current import current_name, storage
 from webapp.permissions import requires
@@ -114,6 +115,7 @@ def _one(name: str, *, error: StorageError | None = None) -> str:
         one=accounts.get(name),
         sessions=accounts.sessions.of(name),
         tokens=accounts.tokens_of(name),
+        links=links_of(accounts.get(name)),
         error=error,
     )
 
@@ -153,9 +155,9 @@ _PERMISSIONS = {
     "see usage logs": say("see usage logs: admins every request, users their own"),
     "see sessions and probes": say("see sessions and probes"),
     "clean up logs": say("clean up logs"),
+    "make demo data": say("make demo data"),
     "export tables": say("export tables"),
     "manage databases": say("add, change and remove databases"),
-    "make demo data": say("make demo data"),
     "cancel jobs": say("cancel jobs"),
     "manage accounts": say("manage accounts"),
     "see the system": say("see the system"),

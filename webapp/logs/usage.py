@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Response, make_response, redirect, render_template, request, url_for
@@ -18,6 +17,7 @@ from storage.logs.usage import HASTY, PATIENT, USUAL, UsageView
 from webapp.current import current_account, storage, wants_fragment
 from webapp.errors import status_of
 from webapp.formats import local
+from webapp.logs.addresses import address
 from webapp.logs.blueprint import bp
 from webapp.permissions import requires
 
@@ -119,12 +119,6 @@ def _totals(name: str, wanted: UsageFilter) -> str:
     except StorageError as refusal:
         error = refusal
     return render_template("logs/_totals.html", name=name, wanted=wanted, view=view, refusal=error, waited=True)
-
-
-def address(name: str, wanted: UsageFilter, after: After | None = None) -> str:
-    """The page of these rows, to be sent to somebody."""
-    query: dict[str, Any] = {**wanted.to_query(), "after": after.to_text() if after else None}
-    return url_for("logs.show", name=name, **query)
 
 
 def typed(wanted: UsageFilter) -> Mapping[str, str]:

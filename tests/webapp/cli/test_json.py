@@ -20,6 +20,7 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "databases test": ((NOWHERE,), "", 6),
     "databases status": ((), "", 6),
     "databases remove": (("shop", "--yes"), "", 3),
+    "databases change": (("shop", "--session-store", "redis://cache"), "", 3),
     "backups take": (("shop",), "", 3),
     "backups list": ((), "", 0),
     "backups show": ((ID,), "", 3),
@@ -61,6 +62,7 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "accounts add": (("ana", "--role", "admin", "--password-stdin"), "a long enough password\n", 0),
     "accounts token": (("ana",), "", 3),
     "accounts reset-password": (("ana", "--password-stdin"), "x\n", 3),
+    "accounts link": (("ana", "hub", "2"), "", 3),
     "audit list": ((), "", 0),
     "audit verify": ((), "", 0),
     "alerts list": ((), "", 0),
@@ -70,13 +72,15 @@ ON_AN_EMPTY_FOLDER: dict[str, tuple[tuple[str, ...], str, int]] = {
     "alerts migrate": ((), "", 0),
     "tools list": ((), "", 0),
     "tools install": (("7",), "", 5),
+    "logs session": (("shop", "s-1", "-o", "session.json"), "", 3),
+    "logs probes": (("shop", "1", "-o", "probes.txt"), "", 3),
     "logs cleanup": (("shop", "--days", "30", "--yes"), "", 3),
     "logs retention": (("shop",), "", 3),
     "logs archives": ((), "", 0),
     "logs put-back": ((ID,), "", 3),
-    "serve": (("--host", "192.0.2.1", "--port", "0"), "", 6),
     "demo generate": (("shop",), "", 3),
     "demo mark": (("shop",), "", 3),
+    "serve": (("--host", "192.0.2.1", "--port", "0"), "", 6),
 }
 
 
