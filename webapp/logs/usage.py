@@ -14,6 +14,7 @@ from storage.logs import filters, scope
 from storage.logs.filters import UsageFilter
 from storage.logs.query import After
 from storage.logs.usage import HASTY, PATIENT, USUAL, UsageView
+from webapp.addresses import path_of
 from webapp.current import current_account, storage, wants_fragment
 from webapp.errors import status_of
 from webapp.formats import local
@@ -62,8 +63,13 @@ def show(name: str) -> Response:
         return _refused(name, error, own=own, part=part)
     response = make_response(_page(name, wanted, view, own=own, part=part, after=after))
     if part in ("usage", "requests"):
-        response.headers["HX-Push-Url"] = address(name, wanted, after)
+        response.headers["HX-Push-Url"] = _not_twice(address(name, wanted, after))
     return response
+
+
+def _not_twice(url: str) -> str:
+    """What htmx puts into the browser's history: a field that is left with Enter changes, and submits the form."""
+    return "false" if path_of(request.headers.get("HX-Current-URL")) == url else url
 
 
 def _part() -> str:

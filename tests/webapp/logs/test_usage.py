@@ -317,3 +317,9 @@ def test_a_link_counts_for_a_token_too_and_ends_when_it_is_taken_away(linked: St
 def test_a_user_who_becomes_an_admin_sees_everything(linked: Storage, user: Browser) -> None:
     linked.accounts.change_role("ben", Role.ADMIN)
     assert len(rows(ask(user).text)) == 13
+
+
+def test_the_same_address_is_put_into_the_browsers_history_once(hub: Storage, admin: Browser) -> None:
+    headers = {"HX-Request": "true", "HX-Target": "usage", "HX-Current-URL": f"http://localhost{PAGE}?status=429"}
+    for status, pushed in (("429", "false"), ("403", f"{PAGE}?status=403")):
+        assert admin.get(f"{PAGE}?status={status}&user=", headers=headers).headers["HX-Push-Url"] == pushed
