@@ -86,3 +86,30 @@ def reset_password(name: str, password_stdin: bool, as_json: bool) -> None:
     if as_json:
         return answers.document({"name": name, "sessions_ended": ended})
     return answers.line(f"{name} has a new password. Ended sessions: {ended}.")
+
+
+@accounts.command()
+@click.argument("name")
+@click.argument("database")
+@click.argument("user_id", required=False)
+@click.option("--none", "unlink", is_flag=True, help="Unlink: the account sees no usage logs of the database.")
+@answers.with_json
+def link(name: str, database: str, user_id: str | None, unlink: bool, as_json: bool) -> None:
+    """Say which user of a database's application an account is: its requests are all that it sees in usage logs."""
+    if (user_id is None) != unlink:
+        raise click.UsageError("Give the application's id of the user, or --none.")
+    with opened() as storage:
+        storage.accounts.get(name)
+        title = ""
+        if user_id is not None:
+            title = storage.logs.usage.user_named(storage.databases.get(database).name, user_id)
+        storage.accounts.link(name, database, user_id or "")
+        if user_id is None:
+            audited(storage, "account_unlinked", name, database=database)
+        else:
+            audited(storage, "account_linked", name, database=database, user=user_id)
+    if as_json:
+        return answers.document({"name": name, "database": database, "user": user_id, "title": title or None})
+    if user_id is None:
+        return answers.line(f"{name} sees no usage logs of {database} any more.")
+    return answers.line(f"{name} sees the requests of {title or user_id} in the usage logs of {database}.")
