@@ -72,3 +72,19 @@ def test_every_path_that_contributing_names_is_there() -> None:
     there = [path for path in paths if "NAME" not in path]
     assert there
     assert [path for path in there if not (ROOT / path).exists()] == []
+
+
+def test_everything_in_the_data_folder_is_described() -> None:
+    page = (ROOT / "backups/README.md").read_text("utf-8")
+    told = {name for path in re.findall(r"`([^`]+)`", page) for name in path.split("/")}
+    sources = [ROOT / "storage/opening.py", ROOT / "storage/backups/catalog.py", ROOT / "storage/accounts/accounts.py",
+               *(ROOT / "storage/logs/cleanup").glob("cleanups.py")]  # fmt: skip
+    made = {
+        name
+        for path in sources
+        for name in re.findall(
+            r'\b(?:metadata|folder|data_folder)(?: / "metadata")? / "([\w.]+)"', path.read_text("utf-8")
+        )
+    }
+    assert {"archives", "destinations", "alerts", "retention", "exports"} <= made
+    assert made - told == set()
