@@ -115,11 +115,17 @@ def paths(page: Page, running: Running) -> dict[str, str]:
         "jobs",
         "accounts",
         "accounts/ben",
+        "accounts/ben/link?database=hub",
+        "databases/hub/logs",
+        "databases/wiki/logs",
         "account",
         "audit",
         "system",
     )
-    found = {"overview": ""} | {place.replace("/", "_"): place for place in places}
+    found = {"overview": ""} | {re.sub(r"[/?=]", "_", place): place for place in places}
+    found["databases_hub_logs_filtered"] = "databases/hub/logs?status=not-200&min_retries=1"
+    found["databases_hub_logs_none"] = "databases/hub/logs?model=none"
+    found["databases_hub_logs_refused"] = "databases/hub/logs?status=abc"
     for kind in ("databases", "jobs", "restores"):
         for place in ("", "history", kind):
             page.goto(running.url + place)
