@@ -82,12 +82,12 @@ class Accounts:
     def check_password(self, name: str, password: Secret, address: str) -> Account:
         """The account, when the password is right. Every way to try a password counts in the same place."""
         name = name.strip().lower()
-        if wait := backoff.time_left(self._failures.of(name, address), self._clock()):
+        if wait := self._failures.time_left(name, address, self._clock()):
             raise TooManyTries(wait)
         account = self._find(name)
         if not passwords.matches(account.password_hash if account else None, password) or account is None:
             failures = self._failures.failed(name, address, self._clock())
-            raise WrongPassword(backoff.FREE_TRIES - failures.count)
+            raise WrongPassword(backoff.OF_ACCOUNT.free_tries - failures.count)
         self._failures.succeeded(name, address)
         if passwords.is_outdated(account.password_hash):
             account = account.with_(password_hash=passwords.hashed(password))

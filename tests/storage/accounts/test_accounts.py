@@ -63,6 +63,18 @@ def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(accounts: Acc
     assert accounts.sign_in("ana", PASSWORD, HERE)
 
 
+def test_one_password_tried_on_account_after_account_has_to_wait(accounts: Accounts, clock: StandingClock) -> None:
+    for number in range(30):
+        with pytest.raises(WrongPassword):
+            accounts.sign_in(f"somebody-{number}", OTHER, HERE)
+    with pytest.raises(TooManyTries) as refused:
+        accounts.sign_in("ana", PASSWORD, HERE)
+    assert refused.value.seconds == 1
+    assert accounts.sign_in("ana", PASSWORD, "10.9.9.9"), "from another address it is open"
+    clock.forward(seconds=1)
+    assert accounts.sign_in("ana", PASSWORD, HERE)
+
+
 def test_a_hundred_tries_lock_nobody_out_for_good(accounts: Accounts, clock: StandingClock) -> None:
     refused = 0
     for _ in range(100):

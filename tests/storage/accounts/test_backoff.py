@@ -22,7 +22,7 @@ def test_the_pause_begins_after_five_tries_and_doubles_to_fifteen_minutes() -> N
 @given(count=st.integers(0, 10**6), waited=st.integers(-(10**6), 10**6))
 def test_nobody_waits_longer_than_a_quarter_of_an_hour(count: int, waited: int) -> None:
     left = backoff.time_left(Failures(count, NOON), NOON + timedelta(seconds=waited))
-    assert timedelta(0) <= left <= backoff.LONGEST
+    assert timedelta(0) <= left <= backoff.OF_ACCOUNT.longest
 
 
 def test_a_hundred_tries_in_a_row_take_most_of_a_day() -> None:
@@ -53,4 +53,30 @@ def test_the_memory_of_failures_does_not_grow_for_ever() -> None:
     memory = FailureMemory()
     for number in range(backoff._MOST_KEPT + 10):
         memory.failed(str(number), "10.0.0.1", NOON)
-    assert len(memory._failures) == backoff._MOST_KEPT
+    assert len(memory._accounts) == backoff._MOST_KEPT
+
+
+def test_an_address_that_tries_account_after_account_has_to_wait_too() -> None:
+    memory, now = FailureMemory(), NOON
+    for number in range(29):
+        assert memory.time_left(f"somebody {number}", "10.0.0.1", now) == timedelta(0)
+        memory.failed(f"somebody {number}", "10.0.0.1", now)
+    memory.failed("the thirtieth", "10.0.0.1", now)
+    assert memory.time_left("ana", "10.0.0.1", now) == timedelta(seconds=1)
+    assert memory.time_left("ana", "10.0.0.2", now) == timedelta(0)
+    memory.succeeded("the thirtieth", "10.0.0.1")
+    assert memory.time_left("ana", "10.0.0.1", now) == timedelta(seconds=1)
+    for _ in range(40):
+        memory.failed("ben", "10.0.0.1", now)
+    assert memory.time_left("ana", "10.0.0.1", now) == timedelta(minutes=1)
+    assert backoff.after_failure(memory.of_address("10.0.0.1"), now + timedelta(hours=2), backoff.OF_ADDRESS).count == 1
+
+
+def test_an_address_is_a_network_where_everybody_has_one() -> None:
+    assert backoff.network("2001:db8:1:2::7") == backoff.network("2001:db8:1:2:ffff::1") == "2001:db8:1:2::/64"
+    assert backoff.network("2001:db8:1:3::7") != backoff.network("2001:db8:1:2::7")
+    assert backoff.network("::ffff:10.0.0.1") == backoff.network("10.0.0.1") == "10.0.0.1"
+    assert backoff.network("") == ""
+    memory = FailureMemory()
+    memory.failed("ana", "2001:db8:1:2::7", NOON)
+    assert memory.of_address("2001:db8:1:2::8").count == 1
