@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.applications.sessions import Part, SessionLog
 from storage.databases.session_store import shown_address
-from storage.errors import Unavailable, say
+from storage.errors import Message, Unavailable, say
 from storage.secret import Secret
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class SessionStore:
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),
+            protocol=2,  # the later one begins with a command that older servers, and some rules of access, refuse
         )
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class SessionStore:
 
     def _ask(self, *questions: Callable[[Pipeline], Any]) -> Iterable[Any]:
         """The answers to several questions, on one way there and back. A key that holds no text has none."""
-        from redis.exceptions import RedisError, ResponseError
+        from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
@@ -107,12 +108,23 @@ class SessionStore:
             for answer in answers:
                 if isinstance(answer, ResponseError) and "WRONGTYPE" not in str(answer):
                     raise answer
+        except (ResponseError, AuthenticationError) as error:
+            raise self._trouble(
+                say("The application's session store at %(address)s does not let itself be read.",
+                    address=shown_address(self._url)),
+                error,
+            ) from error  # fmt: skip
         except (RedisError, OSError, ValueError) as error:
-            raise Unavailable(
+            raise self._trouble(
                 say("The application's session store at %(address)s does not answer.",
                     address=shown_address(self._url)),
-                effect=say("Nothing was changed."),
-                advice=say("Look whether it runs, and whether the address of the session store is right."),
-                words=str(error)[:500],
+                error,
             ) from error  # fmt: skip
         return answers
+
+    def _trouble(self, cause: Message, error: Exception) -> Unavailable:
+        return Unavailable(
+            cause,
+            advice=say("Look whether it runs, and whether the address of the session store is right."),
+            words=str(error)[:500],
+        )

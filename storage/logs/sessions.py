@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -21,8 +19,9 @@ from storage.errors import Invalid, Message, NotFound, StorageError, Unavailable
 from storage.logs import reading, session_request
 from storage.logs.query import After
 from storage.logs.reading import locate
+from storage.logs.session_facts import LoggedRequest, RequestView, SessionPage, SessionsPage, SessionSummary
 from storage.logs.session_query import SUMMARY, Behind, SessionQuery
-from storage.logs.session_request import SHOWN_BYTES, RequestDetails
+from storage.logs.session_request import SHOWN_BYTES
 from storage.logs.session_store import NoStore, SessionStore
 from storage.logs.session_stream import SessionStream
 from storage.postgres.snapshot import Session
@@ -34,64 +33,6 @@ MOST_UNLOGGED = 500
 """Numbers of requests that the usage log does not know, looked for in the store at once."""
 LONGEST_ID = 256
 NOT_EXPORTED = say("Nothing was exported.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSummary:
-    session: str
-    requests: int
-    first: datetime | None
-    last: datetime | None
-    cost: Decimal | None
-    user: str | None
-    newest_sequence: int
-    kept: bool = False
-    """Whether the store still has the details of its newest request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionsPage:
-    sessions: list[SessionSummary]
-    next: After | None
-    trouble: StorageError | None
-    """Why the store could not be asked; None where it was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedRequest:
-    """One request of a session. One that only the store knows has nothing but its number."""
-
-    sequence: int
-    id: str | None = None
-    time: datetime | None = None
-    values: dict[str, Any]
-    """The usage log's columns by name."""
-    kept: bool = False
-    """Whether the store still has its details."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPage:
-    session: str
-    summary: SessionSummary | None
-    """None where the usage log does not know it."""
-    requests: list[LoggedRequest]
-    next: Behind | None
-    trouble: StorageError | None
-
-    @property
-    def chosen(self) -> int | None:
-        """The request to look at where nobody chose one: the last with details, else the last."""
-        kept = [one.sequence for one in self.requests if one.kept] or [one.sequence for one in self.requests]
-        return kept[-1] if kept else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestView:
-    details: RequestDetails
-    kept: bool
-    """Whether the store had any of it. The special settings may be the usage log's."""
-    trouble: StorageError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +77,7 @@ class SessionLogs:
                 requests, following = _with_unlogged(store, session, rows, after=after, size=size)
         except Unavailable as error:
             requests, following, trouble = rows[:size], _following(rows, size), error
-        if summary is None and not requests and after is None:
+        if summary is None and not requests and following is None and after is None:
             raise _unknown(session, trouble)
         return SessionPage(session=session, summary=summary, requests=requests, next=following, trouble=trouble)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from storage.databases.profile import DatabaseProfile
+from storage.databases.session_store import checked_address, shown_address
 from storage.databases.status import DatabaseStatus
 from storage.databases.testing import ConnectionTest, Tester
 from storage.errors import Denied, NotFound, say
@@ -19,6 +20,10 @@ from storage.settings import Settings
 from webapp.cli import answers, refusals
 from webapp.cli.audited import audited
 from webapp.cli.program import opened
+
+STORE_HELP = (
+    "Its application's Redis, which is only read: redis://:password@host:6379/0. - is the first line of standard input."
+)
 
 
 @click.group()
@@ -56,6 +61,7 @@ def list_(as_json: bool) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @click.option("--log-table", "log_tables", multiple=True, metavar="SCHEMA.TABLE", help="Left out with --no-logs.")
 @click.option("--no-digests", is_flag=True, help="Count rows only, without a digest of their content.")
+@click.option("--session-store", metavar="URL", help=STORE_HELP)
 @click.option("--no-test", is_flag=True, help="Do not try the connection.")
 @answers.with_json
 def add(
@@ -65,6 +71,7 @@ def add(
     password_stdin: bool,
     log_tables: tuple[str, ...],
     no_digests: bool,
+    session_store: str | None,
     no_test: bool,
     as_json: bool,
 ) -> None:
@@ -77,9 +84,15 @@ def add(
     if ask or password_stdin:
         password = answers.new_password(from_stdin=password_stdin, whose=connection.user, twice=False)
         connection = replace(connection, password=Secret(password))
+    store = _store(session_store) if session_store else None
     with opened(may_make=True) as storage:
         profile = storage.databases.add(
-            name, connection, log_tables=log_tables, digests=not no_digests, by=answers.who()
+            name,
+            connection,
+            log_tables=log_tables,
+            digests=not no_digests,
+            session_store_url=store,
+            by=answers.who(),
         )
         audited(
             storage,
@@ -96,6 +109,25 @@ def add(
     if test:
         answers.note(_test_words(test))
     return answers.line(f"To take its first backup: pghaven backups take {profile.name}")
+
+
+@databases.command()
+@click.argument("name")
+@click.option("--session-store", metavar="URL", help=STORE_HELP)
+@click.option("--no-session-store", is_flag=True, help="Take the session store away.")
+@answers.with_json
+def change(name: str, session_store: str | None, no_session_store: bool, as_json: bool) -> None:
+    """Say where the application of the database NAME keeps the details of its sessions."""
+    if bool(session_store) == no_session_store:
+        raise click.UsageError("Give --session-store URL, or --no-session-store.")
+    store = _store(session_store) if session_store else Secret("")
+    with opened() as storage:
+        profile = storage.databases.change(name, session_store_url=store)
+        audited(storage, "database_changed", name, session_store=shown_address(store) if store else "")
+    if as_json:
+        return answers.document(_facts(profile))
+    where = shown_address(store) if store else "nowhere that pghaven knows"
+    return answers.line(f"Details of sessions of {name} are in {where}.")
 
 
 @databases.command()
@@ -181,6 +213,10 @@ def status(name: str | None, as_json: bool) -> int:
     return code
 
 
+def _store(address: str) -> Secret:
+    return checked_address(sys.stdin.readline().strip() if address == "-" else address)
+
+
 def _status(profile: DatabaseProfile, status: DatabaseStatus) -> tuple[dict[str, Any], dict[str, Any] | None]:
     facts = {
         "name": profile.name,
@@ -208,6 +244,7 @@ def _facts(profile: DatabaseProfile) -> dict[str, Any]:
         "editable": profile.editable,
         "log_tables": list(profile.log_tables),
         "digests": profile.digests,
+        "session_store": shown_address(profile.session_store_url) if profile.session_store_url else None,
     }
 
 

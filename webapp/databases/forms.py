@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from storage.databases.profile import DatabaseProfile
+from storage.databases.session_store import checked_address
 from storage.errors import Invalid, Message, say
 from storage.identifiers import checked_name
 from storage.postgres.connection import SSL_MODES, Connection, parse_url
@@ -18,8 +19,8 @@ from storage.secret import Secret
 
 TEXTS = ("name", "host", "port", "user", "dbname", "sslmode", "sslrootcert", "log_tables")
 """The fields that are shown again as they were typed."""
-SECRETS = ("url", "password")
-FIELDS = frozenset({*TEXTS, *SECRETS, "digests", "first_backup", "csrf_token"})
+SECRETS = ("url", "password", "session_store")
+FIELDS = frozenset({*TEXTS, *SECRETS, "digests", "no_session_store", "first_backup", "csrf_token"})
 RESERVED = frozenset({"new"})
 """Names that would hide a page: /databases/new."""
 MOST_LOG_TABLES = 500
@@ -35,6 +36,8 @@ class DatabaseForm:
     name: str = ""
     connection: Connection | None = None
     log_tables: tuple[str, ...] = ()
+    session_store_url: Secret | None = None
+    """None leaves it as it is, an empty one takes it away."""
     errors: Mapping[str, Refusal] = field(default_factory=dict)
     password_lost: bool = False
     """A password came with the form, and has to be entered again when the form is shown again."""
@@ -119,6 +122,7 @@ def read(
         name=values["name"],
         connection=connection,
         log_tables=_log_tables(values["log_tables"], errors),
+        session_store_url=_session_store(typed, errors),
         errors=errors,
         password_lost=bool(password) or bool(url),
     )
@@ -269,6 +273,22 @@ def _port(text: str, errors: dict[str, Refusal]) -> int | None:
         errors.setdefault("port", Refusal(say("The port is a whole number from 1 to 65535.")))
         return None
     return int(text)
+
+
+def _session_store(typed: Mapping[str, str], errors: dict[str, Refusal]) -> Secret | None:
+    address = typed.get("session_store", "").strip()
+    if typed.get("no_session_store") == "on":
+        if address:
+            errors["session_store"] = Refusal(
+                say("There is an address, and it is to be taken away."),
+                say("Empty the field, or keep the session store; pghaven does not guess."),
+            )
+        return Secret("")
+    try:
+        return checked_address(address) if address else None
+    except Invalid as error:
+        errors["session_store"] = Refusal.of(error)
+        return None
 
 
 def _log_tables(text: str, errors: dict[str, Refusal]) -> tuple[str, ...]:

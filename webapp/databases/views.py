@@ -12,9 +12,11 @@ from storage.backups.protection import protection
 from storage.backups.strip import day_of, strip
 from storage.backups.trend import trend
 from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.session_store import shown_address
 from storage.databases.testing import ConnectionTest
 from storage.errors import Conflict, say
 from storage.postgres.connection import SSL_MODES
+from storage.secret import Secret
 from webapp.answers import see
 from webapp.audited import audited
 from webapp.board import read_board, takes_of, zone_of
@@ -50,7 +52,12 @@ def create() -> Response | tuple[str, int]:
     if not form.good or form.connection is None:
         return _form_again(form), 422
     storage().databases.add(
-        form.name, form.connection, log_tables=form.log_tables, digests=form.digests, by=current_name()
+        form.name,
+        form.connection,
+        log_tables=form.log_tables,
+        digests=form.digests,
+        session_store_url=form.session_store_url or None,
+        by=current_name(),
     )
     audited("database_added", form.name, **_told(form))
     if form.first_backup:
@@ -126,7 +133,13 @@ def change(name: str) -> Response | tuple[str, int]:
     form = forms.read(request.form, present=profile)
     if not form.good or form.connection is None:
         return _form_again(form, profile), 422
-    storage().databases.change(name, form.connection, log_tables=form.log_tables, digests=form.digests)
+    storage().databases.change(
+        name,
+        form.connection,
+        log_tables=form.log_tables,
+        digests=form.digests,
+        session_store_url=form.session_store_url,
+    )
     audited("database_changed", name, **_told(form))
     flash(_("%(name)s is changed. Its backups are as they were.", name=name))
     return see(url_for("databases.show", name=name))
@@ -158,6 +171,12 @@ def remove(name: str) -> Response | tuple[str, int]:
     return see(url_for("databases.index"))
 
 
+@bp.app_template_filter()
+def store_address(url: Secret) -> str:
+    """Where a session store is, without its password."""
+    return shown_address(url)
+
+
 def _editable(name: str) -> DatabaseProfile:
     """The profile of one that may be changed here. Raises Conflict for one of the environment's."""
     profile: DatabaseProfile = storage().databases.get(name)
@@ -173,7 +192,9 @@ def _told(form: DatabaseForm) -> dict[str, Any]:
     """What the audit log keeps of a database's settings: where it is, and nothing that is secret."""
     connection = form.connection
     assert connection is not None, "a form that was refused is not recorded"
-    return {
+    store = form.session_store_url
+    changed = {} if store is None else {"session_store": shown_address(store) if store else ""}
+    return changed | {
         "address": connection.address,
         "dbname": connection.dbname,
         "user": connection.user,

@@ -132,3 +132,23 @@ def test_an_empty_password_of_a_present_database_is_unchanged() -> None:
 def test_the_stored_password_is_not_sent_to_another_server_or_user(field: str, value: str) -> None:
     form = forms.read(typed(password="", **{field: value}), present=a_profile())
     assert set(form.errors) == {"password"} and form.connection is None
+
+
+def test_a_session_store_is_read_and_never_shown_again() -> None:
+    form = forms.read(typed(session_store=f" redis://:{CANARY}@cache:6379/0 "))
+    assert form.good and form.session_store_url == Secret(f"redis://:{CANARY}@cache:6379/0")
+    assert CANARY not in str(form.values)
+    assert forms.read(typed()).session_store_url is None
+
+
+def test_a_session_store_is_taken_away_only_when_that_is_said() -> None:
+    present = a_profile(session_store_url=Secret("redis://cache"))
+    assert forms.read(typed(session_store=""), present=present).session_store_url is None
+    assert forms.read(typed(no_session_store="on"), present=present).session_store_url == Secret("")
+    both = forms.read(typed(no_session_store="on", session_store="redis://other"), present=present)
+    assert "taken away" in str(both.errors["session_store"].cause)
+
+
+def test_an_address_that_is_none_of_redis_is_refused_at_its_field() -> None:
+    form = forms.read(typed(session_store=f"https://:{CANARY}@cache"))
+    assert list(form.errors) == ["session_store"] and CANARY not in str(form.errors)

@@ -253,3 +253,20 @@ def test_no_page_shows_a_password(admin: Browser, shop: DatabaseProfile) -> None
 def test_an_unknown_database_is_not_found(admin: Browser) -> None:
     for path in ("/databases/nope", "/databases/nope/status", "/databases/nope/edit", "/databases/nope/remove"):
         assert admin.get(path).status_code == 404
+
+
+def test_a_session_store_is_kept_shown_without_its_password_and_taken_away(admin: Browser, storage: Storage) -> None:
+    store = f"redis://:{CANARY}@cache.example:6379/1"
+    assert admin.post("/databases", data=typed(session_store=store)).status_code == 303
+    assert storage.databases.get("wiki").session_store_url == Secret(store)
+    for path in ("/databases/wiki", "/databases/wiki/edit"):
+        page = admin.get(path).text
+        assert "redis://cache.example:6379/1" in page and CANARY not in page
+    admin.post("/databases/wiki", data=typed(session_store=""))
+    assert storage.databases.get("wiki").session_store_url == Secret(store)
+    refused = admin.post("/databases/wiki", data=typed(session_store=f"http://{CANARY}"))
+    assert refused.status_code == 422 and 'id="session_store-why"' in refused.text and CANARY not in refused.text
+    admin.post("/databases/wiki", data=typed(no_session_store="on"))
+    assert storage.databases.get("wiki").session_store_url is None
+    told = [event.facts.get("session_store") for event in storage.audit.newest_first() if event.subject == "wiki"]
+    assert told[0] == "" and told[-1] == "redis://cache.example:6379/1"
