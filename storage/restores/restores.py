@@ -21,10 +21,11 @@ from storage.jobs.turns import lock_name
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
 from storage.postgres.programs import Installation
+from storage.restores.endings import not_known
 from storage.restores.plan import RestorePlan
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import RestoreRequest
-from storage.restores.run import Restorer, not_known
+from storage.restores.restorer import Restorer
 from storage.restores.undo import UndoPlan
 from storage.settings import Settings
 from storage.staging import Staging

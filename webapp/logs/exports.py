@@ -67,6 +67,17 @@ def download_export(job_id: str) -> Response:
     )
 
 
+@bp.post("/exports/<job_id>/cancel")
+@requires("see usage logs")
+def cancel_export(job_id: str) -> AnyResponse:
+    """End one's own export; for those who may not end any job."""
+    job = storage().logs.exports.job(job_id, by=current_name())
+    if not job.ended:  # it may have ended while the page was on the screen
+        storage().jobs.ask_to_stop(job.job_id, by=current_name())
+        audited("job_cancel_requested", job.job_id, kind=job.kind.value, database=job.database)
+    return see(url_for("jobs.show", job_id=job.job_id))
+
+
 def format_named(text: str) -> Format:
     """Raises Invalid for one that nobody knows."""
     try:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from storage.jobs.model import JobState
+from storage.restores.endings import NOT_KNOWN
 from storage.restores.record import RestoreState
-from storage.restores.run import NOT_KNOWN
 from tests.proxy import Proxy
 from tests.storage.restores.conftest import Haven
 from tests.storage.restores.test_faults import leftovers, words

@@ -19,9 +19,9 @@ from storage.jsonfiles import Records
 from storage.opening import Storage
 from storage.postgres.connection import Connection
 from storage.restores import swap
+from storage.restores.endings import NOT_KNOWN
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode
-from storage.restores.run import NOT_KNOWN
 from tests.storage.restores.conftest import Haven
 from tests.storage.restores.test_faults import leftovers, words
 
