@@ -16,6 +16,8 @@ from storage.logs.exports import Exports
 from storage.logs.generator.generators import Generators
 from storage.logs.probes import ProbeLogs
 from storage.logs.sessions import SessionLogs
+from storage.logs.tables.request import TABLE
+from storage.logs.tables.tables import Tables
 from storage.logs.usage import USAGE, UsageLogs
 from storage.staging import Staging
 
@@ -40,9 +42,10 @@ class Logs:
         self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
         self.sessions = SessionLogs(profile_of=profile_of, applications=applications)
         self.probes = ProbeLogs(profile_of=profile_of, applications=applications)
+        self.tables = Tables(profile_of=profile_of)
         self.exports = Exports(
             folder,
-            sources={USAGE: self.usage.asked_for},
+            sources={USAGE: self.usage.asked_for, TABLE: self.tables.asked_for},
             profile_of=profile_of,
             runner=runner,
             jobs=jobs,

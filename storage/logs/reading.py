@@ -77,7 +77,7 @@ def understood() -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise describe(
             error,
-            doing=say("The log could not be read: the database's role may not."),
+            doing=say("The rows could not be read: the database's role may not."),
             advice=say("Grant it there: GRANT SELECT ON the table that is named below."),
         ) from error
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
@@ -87,7 +87,7 @@ def understood() -> Iterator[None]:
             advice=say("Put a map that fits into the folder applications of the data folder."),
         ) from error
     except psycopg.Error as error:
-        raise describe(error, doing=say("The log could not be read.")) from error
+        raise describe(error, doing=say("The rows could not be read.")) from error
 
 
 def too_busy() -> StorageError:
