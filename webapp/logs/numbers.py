@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from babel.numbers import format_compact_decimal, format_currency, format_decimal
+from babel.numbers import format_compact_decimal, format_decimal, get_currency_symbol
 from flask_babel import get_locale, gettext
 from markupsafe import Markup
 
@@ -29,13 +29,11 @@ def money(value: Decimal | int, currency: str, places: int = 2) -> Markup:
     """$1,204.17, with all digits in the title; a sum that is less than its last place says so."""
     value = Decimal(value)
     least = Decimal(1).scaleb(-places)
-    pattern = f"¤#,##0.{'0' * places}"
+    pattern = f"#,##0.{'0' * places}"
     sign, shown = ("<", least) if 0 < value < least else ("", value)
-    if currency:
-        text = format_currency(shown, currency, pattern, locale=get_locale(), currency_digits=False)
-    else:
-        text = format_decimal(shown, pattern.removeprefix("¤"), locale=get_locale())
-    return _exact(sign + text, value)
+    # The short sign also where a language would write US$: there is little room, and one currency in all of a log.
+    symbol = get_currency_symbol(currency, locale="en") if currency else ""
+    return _exact(sign + symbol + format_decimal(shown, pattern, locale=get_locale()), value)
 
 
 @bp.app_template_filter()

@@ -109,6 +109,7 @@ def _page(
         view=view,
         refusal=refusal,
         no_map=isinstance(refusal, NotFound),
+        invalid=isinstance(refusal, Invalid),
         own=own,
         after=after,
         waited="wait" in request.args,
