@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from storage.accounts.account import Account
 from storage.accounts.permissions import Role
 from storage.errors import Denied, say
 from storage.logs.filters import UsageFilter
+from storage.logs.usage import USAGE
 
 
 def own_user(account: Account, database: str) -> str:
@@ -48,3 +50,16 @@ def allowed(wanted: UsageFilter, account: Account, database: str) -> UsageFilter
             advice=say("Leave the user out of the address."),
         )
     return wanted.of(own)
+
+
+def refuse_wider(rows: Mapping[str, Any], account: Account, database: str) -> None:
+    """Raise Denied for an export, by its parameters, with more in it than its owner may see by now: an account can be
+    linked to another user, or cease to be an admin's, while a file is kept."""
+    if account.role is Role.ADMIN:
+        return
+    if rows["of"] != USAGE or rows["filter"].get("user") != own_user(account, database):
+        raise Denied(
+            say("This export holds more than you may see now."),
+            effect=say("Nothing was read."),
+            advice=say("Make it again."),
+        )

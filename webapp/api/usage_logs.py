@@ -188,7 +188,7 @@ def export() -> Response:
         raise Unfit(Invalid(say("The body is not a JSON object.")))
     wanted = _allowed(read(body, known=set(ExportOrder.__dataclass_fields__)), database)
     form = body.get("format", "csv")
-    if form not in set(Format):
+    if not isinstance(form, str) or form not in set(Format):
         raise Unfit(Invalid(say("format is one of csv, xlsx and ndjson.")), path="format")
     rows, stem = usage.parameters(wanted), f"usage-logs-{storage().clock():%Y-%m-%d-%H%M%S}"
     if "respond-async" in request.headers.get("Prefer", ""):
@@ -250,6 +250,7 @@ def download(job_id: str) -> Response:
         made = storage().logs.exports.get(job_id, by=current_name())
     except Conflict as error:
         raise Unfit(Invalid(error.cause, advice=error.advice), code="request.invalid") from error
+    scope.refuse_wider(made.job.parameters["rows"], current_account(), made.job.database)
     path = made.path
     response = files.send(
         path, size=made.bytes, sha256=made.sha256, made_at=made.job.ended_at, mimetype=MEDIA_TYPES[made.form]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -13,7 +14,7 @@ from storage.errors import NotFound
 from storage.jobs.model import Job, JobKind
 from webapp.answers import answer, see
 from webapp.audited import audited
-from webapp.current import current_name, storage, wants_fragment, wants_json
+from webapp.current import current_account, current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
 from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
@@ -112,14 +113,23 @@ def cancel(job_id: str) -> AnyResponse:
 @described({200: list[Document]}, tag="pghaven", query=ListQuery)
 def api_index() -> AnyResponse:
     limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
-    return answer([job.to_json() for job in storage().jobs.newest_first()[:limit]])
+    return answer([_told(job) for job in storage().jobs.newest_first()[:limit]])
 
 
 @bp.get("/api/jobs/<job_id>")
 @requires("see backups")
 @described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(job_id: str) -> AnyResponse:
-    return answer(storage().jobs.get(job_id).to_json())
+    return answer(_told(storage().jobs.get(job_id)))
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """What the account is told of a job: which rows another exports, only where it may look that up anyway."""
+    facts = job.to_json()
+    account = current_account()
+    if job.kind is JobKind.EXPORT and job.requested_by != account.name and not account.may("see the audit log"):
+        facts["parameters"] = {}
+    return facts
 
 
 def _panel(job: Job) -> AnyResponse:

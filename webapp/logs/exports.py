@@ -62,6 +62,7 @@ def start_export(name: str) -> AnyResponse:
 def download_export(job_id: str) -> Response:
     """The file that a job has made, for who asked for it, within the hour."""
     made = storage().logs.exports.get(job_id, by=current_name())
+    scope.refuse_wider(made.job.parameters["rows"], current_account(), made.job.database)
     return files.send(
         made.path, size=made.bytes, sha256=made.sha256, made_at=made.job.ended_at, mimetype=MEDIA_TYPES[made.form]
     )
