@@ -85,7 +85,7 @@ def _page(name: str, *, wanted: CleanupRequest | None = None, wrong: bool = Fals
     storage().databases.get(name)
     cleanup = storage().logs.cleanup
     targets = cleanup.targets(name)
-    asked = wanted is not None or bool(request.args)
+    asked = wanted is not None or any(request.args.get(field) for field in (*requests.NAMES, "preview"))
     preview = cleanup.preview(name, wanted or _read(request.args)) if asked else None
     return render_template(
         "logs/cleanup.html",

@@ -16,6 +16,8 @@ from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
 from tests.storage.logs.tables.conftest import as_csv, as_json, exported
 
+pytestmark = pytest.mark.postgres
+
 # Column, and what CSV, NDJSON and XLSX have in rows 1, 2 and 4; row 3 is NULL in all columns.
 CELLS: list[tuple[str, tuple[str, str, str], tuple[Any, Any, Any], tuple[Any, Any, Any]]] = [
     ("big", ("9007199254740993", "-1", "10"), (9007199254740993, -1, 10), ("9007199254740993", -1, 10)),

@@ -15,6 +15,8 @@ from storage.postgres.connection import Connection, connect
 from storage.secret import Secret
 from tests.storage.logs.tables.conftest import Ids, as_csv, as_json, exported
 
+pytestmark = pytest.mark.postgres
+
 NASTY = "we~2e~ird.ta~22~ble~2f~100~25~~3b~~20~DROP"
 
 
