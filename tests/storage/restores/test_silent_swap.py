@@ -19,16 +19,18 @@ from tests.storage.restores.test_swap import at_swap
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
-STALL = 2
-CONNECTING = 10
-"""After how many seconds opening a connection is given up: once more is tried, to put the server in order."""
+STALL = 3
+"""Seconds of silence after which the swap is given up; what comes before it may take as long as the machine lets it."""
+LONGEST = 45
+"""Well below what the network itself takes to notice: opening a connection once more, in order to put the server in
+order, is given up after ten seconds."""
 
 
 @contextmanager
 def through_a_proxy(haven: Haven) -> Iterator[tuple[Haven, Proxy]]:
     with Proxy(haven.connection.host, haven.connection.port) as proxy:
         connection = replace(haven.connection, host="127.0.0.1", port=proxy.port, sslmode="disable")
-        yield Haven(haven.folder, connection, stall_seconds=STALL), proxy
+        yield Haven(haven.folder, connection), proxy
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -38,10 +40,14 @@ def test_a_server_that_falls_silent_in_the_swap_is_asked_again_later(haven: Have
     before, databases = haven.facts(), haven.databases()
     with through_a_proxy(haven) as (behind, proxy):
         # The first rename names what the target will be called; the COMMIT after it is the swap.
-        silence = at_swap(lambda: proxy.fall_silent_at(b"_before_", b"COMMIT", forwarding=committed))
-        job = behind.runner.run_here(behind.request(backup, replace=True), on_progress=silence)
+
+        def fall_silent() -> None:
+            object.__setattr__(behind.settings, "stall_seconds", STALL)
+            proxy.fall_silent_at(b"_before_", b"COMMIT", forwarding=committed)
+
+        job = behind.runner.run_here(behind.request(backup, replace=True), on_progress=at_swap(fall_silent))
         assert proxy.silent_since is not None
-        assert time.monotonic() - proxy.silent_since < STALL + CONNECTING + 4
+        assert time.monotonic() - proxy.silent_since < LONGEST
         assert job.error is not None
         assert (job.state, job.progress.step, job.error["kind"]) == (JobState.FAILED, "swap", "Stalled")
         assert words(job) == words(haven.jobs.get(job.job_id)) == NOT_KNOWN.template
