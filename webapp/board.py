@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from operator import is_
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from storage.backups.protection import DatabaseProtection, Sentence, protection, sentence, worst_first
@@ -98,14 +100,7 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
                 standing=protection(
                     profile.name, records, jobs, now=now, late_after=storage.schedules.late_after(profile.name)
                 ),
-                cells=strip(
-                    records,
-                    jobs,
-                    storage.schedules.without_a_run(profile.name, days=days),
-                    today=today,
-                    zone=zone,
-                    days=days,
-                ),
+                cells=cells_of(storage, profile.name, records, active, today=today, days=days),
                 schedule=storage.schedules.of(profile.name),
                 next_run=storage.schedules.next_run(profile.name),
                 points=trend(records, since=now - timedelta(days=days)),
@@ -124,6 +119,34 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         now=now,
         redis_trouble=storage.redis.trouble if storage.redis else "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    asked: tuple[object, ...]
+    records: Sequence[BackupRecord]
+    cells: tuple[Cell, ...]
+
+
+_strips: WeakKeyDictionary[Storage, dict[tuple[str, int], _Strip]] = WeakKeyDictionary()
+"""The newest strip of each database and length: most pages show what the page before has shown."""
+
+
+def cells_of(
+    storage: Storage, name: str, records: Sequence[BackupRecord], active: Sequence[Job], *, today: date, days: int
+) -> tuple[Cell, ...]:
+    """The strip of one database; made again only when something of it is another one."""
+    zone, jobs = zone_of(storage), takes_of(active, name)
+    slots = storage.schedules.without_a_run(name, days=days)
+    known, asked = _strips.setdefault(storage, {}), (today, zone.key, tuple(job.job_id for job in jobs), tuple(slots))
+    before = known.get((name, days))
+    # The index hands out the same record as long as its file is the same.
+    same = before and before.asked == asked and len(before.records) == len(records)
+    if before and same and all(map(is_, before.records, records)):
+        return before.cells
+    cells = strip(records, jobs, slots, today=today, zone=zone, days=days)
+    known[name, days] = _Strip(asked, tuple(records), cells)
+    return cells
 
 
 def _server(newest_first: Sequence[BackupRecord]) -> str:

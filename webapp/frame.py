@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import (
     bodies,
+    cells,
     cookies,
     csrf,
     errors,
@@ -70,6 +71,7 @@ def build(storage: Storage) -> Flask:
     errors.install(app)
     formats.install(app, storage)
     states.install(app)
+    cells.install(app)
     streams.install(app, storage.settings)
     unchanged.install(app)
     navigation.install(app)

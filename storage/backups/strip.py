@@ -133,6 +133,8 @@ def _by_day(slots: Iterable[Slot], state: SlotState, zone: ZoneInfo) -> Counter[
 
 
 def _with_slots(cell: Cell, *, missed: int, skipped: int) -> Cell:
+    if not missed and not skipped:
+        return cell
     state = cell.state
     if missed and state in (DayState.NOTHING, DayState.BEFORE):
         state = DayState.MISSED
@@ -148,16 +150,18 @@ def worst(states: Iterable[DayState]) -> DayState:
 
 
 def _cell(day: date, records: list[BackupRecord], *, job_id: str, before: bool) -> Cell:
+    if not records and not job_id:  # most days of a year, where a database is young
+        return Cell(day=day, state=DayState.BEFORE if before else DayState.NOTHING)
     newest_first = sorted(records, key=lambda record: record.started_at, reverse=True)
     good = next((record for record in newest_first if record.good), None)
     running = next((record for record in newest_first if record.state is BackupState.TAKING), None)
-    state = _state(newest_first, running=bool(job_id or running))
-    if state is DayState.NOTHING and before:
-        state = DayState.BEFORE
+    counts: dict[BackupState, int] = {}  # a Counter takes three times as long, and a year has many days
+    for record in records:
+        counts[record.state] = counts.get(record.state, 0) + 1
     return Cell(
         day=day,
-        state=state,
-        counts=Counter(record.state for record in records),
+        state=_state(newest_first, running=bool(job_id or running)),
+        counts=counts,
         bytes=good.bytes if good else None,
         seconds=good.seconds if good else None,
         backup_id=records[0].backup_id if len(records) == 1 else "",

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 from storage.backups.gaps import Gap, longest_gap
 from storage.backups.record import BackupRecord, BackupState
-from storage.backups.strip import Cell, day_of, start_of, strip, worst
+from storage.backups.strip import Cell, day_of, start_of, worst
 from storage.opening import Storage
 from storage.schedules.slots import Slot, SlotState
-from webapp.board import takes_of, zone_of
+from webapp.board import cells_of, zone_of
 from webapp.history.query import Query
 
 PAGE_SIZE = 50
@@ -83,8 +83,7 @@ def read_history(storage: Storage, query: Query) -> History:
         by_database[record.database].append(record)
     slots = {name: storage.schedules.without_a_run(name, days=query.days) for name in on_board}
     cells = [
-        (name, strip(by_database[name], takes_of(active, name), slots[name], today=today, zone=zone, days=query.days))
-        for name in on_board
+        (name, cells_of(storage, name, by_database[name], active, today=today, days=query.days)) for name in on_board
     ]
     listed = _listed(query, slots, found, page=page, pages=pages)
     gap = longest_gap((record for record in everything if record.database in on_board), since=begins, now=now)
@@ -149,13 +148,16 @@ def by_weeks(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     weeks = []
     for end in range(len(cells), 0, -7):
         week = cells[max(0, end - 7) : end]
+        counts: Counter[BackupState] = Counter()
+        for cell in week:
+            counts.update(cell.counts)
         sized = next((cell for cell in reversed(week) if cell.bytes is not None), None)
         weeks.append(
             Cell(
                 day=week[0].day,
                 days=len(week),
                 state=worst(cell.state for cell in week),
-                counts=sum((Counter(cell.counts) for cell in week), Counter()),
+                counts=counts,
                 bytes=sized.bytes if sized else None,
                 seconds=sized.seconds if sized else None,
                 backup_id=next((cell.backup_id for cell in week), "") if sum(cell.total for cell in week) == 1 else "",

@@ -156,6 +156,7 @@ def oracle(history: list[tuple[datetime, BackupState]], day: date, zone: ZoneInf
             "damaged": "d",
             "missing": "d",
             "trashed": "r",
+            "erased": "r",
         }.get(state.value, "t")
         for moment, state in sorted(history, key=lambda entry: entry[0])
         if moment.astimezone(zone).strftime("%F") == day.isoformat()
