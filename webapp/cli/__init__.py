@@ -24,6 +24,7 @@ from webapp.cli import (
     retention,
     schedules,
     serve,
+    tables,
     tools,
     trash,
 )
@@ -51,6 +52,7 @@ main.add_command(restores.restores)
 main.add_command(schedules.schedules)
 main.add_command(jobs.jobs)
 main.add_command(logs.logs)
+main.add_command(tables.tables)
 main.add_command(accounts.accounts)
 main.add_command(alerts.alerts)
 main.add_command(audit.audit)
