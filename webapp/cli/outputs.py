@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from storage.errors import Conflict, say
+from storage.errors import Conflict, Denied, say
 from webapp.cli import answers, refusals
 
 
@@ -21,7 +22,8 @@ def refuse_both(output: str, *, as_json: bool) -> None:
 
 
 def target(output: str, *, force: bool) -> Path | None:
-    """The file that is to be written; None for standard output. Raises Conflict where there is one already."""
+    """The file that is to be written; None for standard output. Raises Conflict where there is one already, and Denied
+    where none can be written, before anything is done for it."""
     if output == "-":
         return None
     path = Path(output).absolute()
@@ -31,7 +33,20 @@ def target(output: str, *, force: bool) -> Path | None:
             effect=say("Nothing was written."),
             advice=say("Name another file, or add --force."),
         )
-    return path
+    if path.is_dir():
+        raise _not_writable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> Denied:
+    return Denied(
+        say("%(file)s cannot be written: %(reason)s", file=str(path), reason=error.strerror or ""),
+        effect=say("Nothing was written."),
+    )
 
 
 def hand_over(source: Path, path: Path | None) -> None:
