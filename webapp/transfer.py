@@ -43,15 +43,22 @@ def transferred(
     of: str,
     name: str,
     mimetype: str,
+    begun: Callable[[], None] = lambda: None,
     ended: Callable[[str], None] = lambda result: None,
 ) -> Response:
     """Answer with a file that is made while it is sent. `opened` begins it, when there is room for one more, and
-    refuses what can be refused; `ended` is told "ok" or "failed", in whatever thread. A HEAD begins nothing."""
+    refuses what can be refused; `begun` is told of one that was not refused, and may refuse it, too; `ended` is told
+    "ok" or "failed", in whatever thread. A HEAD begins nothing."""
     if request.method == "HEAD":
         return _as_file(Response(mimetype=mimetype), name)
     slot = streams.enter()
     try:
         export = opened()
+        try:
+            begun()
+        except BaseException:
+            export.close()
+            raise
     except BaseException:
         slot.leave()
         raise

@@ -205,12 +205,12 @@ def export() -> Response:
             Invalid(say("This format is made by a job."), advice=say("Send the header Prefer: respond-async.")),
             code=f"usage_logs.{form}_requires_async",
         )
-    audited("rows_exported", database, format=form, **wanted.to_query())
     response = transferred(
         lambda: _InJson(storage().logs.exports.stream(database, rows, Format.CSV)),
         of=f"the usage log of {database}",
         name="",
         mimetype="application/json",
+        begun=lambda: audited("rows_exported", database, format=form, **wanted.to_query()),
     )
     response.headers.pop("Content-Disposition", None)
     return response

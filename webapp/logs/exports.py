@@ -35,12 +35,12 @@ def export(name: str) -> Response:
             advice=say("Choose it in the menu of the usage log."),
         )
     rows, file = usage.parameters(wanted), f"{file_stem()}.{form.value}"
-    audited("rows_exported", name, format=form.value, file=file, **wanted.to_query())
     return transferred(
         lambda: storage().logs.exports.stream(name, rows, form),
         of=f"the usage log of {name}",
         name=file,
         mimetype=MEDIA_TYPES[form],
+        begun=lambda: audited("rows_exported", name, format=form.value, file=file, **wanted.to_query()),
     )
 
 

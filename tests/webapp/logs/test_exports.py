@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from storage.accounts.permissions import Role
 from storage.jobs.model import Job, JobKind, JobState
 from storage.opening import Storage
+from storage.postgres.connection import Connection, connect
 from storage.secret import Secret
 from tests.conftest import StandingClock
 from tests.hub import ANA, LIN, OF_LIN
@@ -66,7 +67,7 @@ def test_the_export_is_what_the_filter_shows_under_a_name_with_the_time(hub: Sto
     lines = admin.get(EXPORT, query_string={"format": "ndjson"})
     assert lines.content_type.startswith("application/x-ndjson") and lines.data.count(b"\n") == 13
     entries = [entry for entry in hub.audit.newest_first() if entry.action == "rows_exported"]
-    assert [entry.details["format"] for entry in entries] == ["ndjson", "csv", "csv"]
+    assert [entry.facts["format"] for entry in entries] == ["ndjson", "csv", "csv"]
 
 
 def test_the_menu_of_the_page_exports_what_the_page_shows(hub: Storage, admin: Browser) -> None:
@@ -77,10 +78,17 @@ def test_the_menu_of_the_page_exports_what_the_page_shows(hub: Storage, admin: B
     assert page.count('<input type="hidden" name="model" value="gpt-5">') == 2
 
 
-def test_a_look_at_the_head_begins_nothing(hub: Storage, admin: Browser, app: Any) -> None:
+def test_what_begins_nothing_is_not_recorded_as_an_export(
+    hub: Storage, hub_database: Connection, admin: Browser
+) -> None:
     answer = admin.head(EXPORT)
     assert answer.status_code == 200 and "usage-logs-" in answer.headers["Content-Disposition"]
     assert answer.data == b""
+    with connect(hub_database, application="tests") as session:
+        session.execute("ALTER TABLE message_request DROP COLUMN cost_usd")
+    assert admin.get(EXPORT).status_code >= 400
+    assert admin.post("/api/v1/usage-logs/exports?database=hub", json={}).status_code >= 400
+    assert "rows_exported" not in [entry.action for entry in hub.audit.newest_first()]
 
 
 @pytest.mark.parametrize(("form", "why"), [("xlsx", "made by a job"), ("pdf", "is not a format"), ("", "not a format")])
