@@ -15,7 +15,8 @@ bp = Blueprint("overview", __name__)
 @bp.get("/")
 @requires("see backups")
 def show() -> str:
-    return render_template("overview/show.html", board=read_board(storage()))
+    untold = not storage().alerts.book().targets
+    return render_template("overview/show.html", board=read_board(storage()), untold=untold)
 
 
 @bp.get("/overview/sentence")

@@ -7,9 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from storage.alerts.drafts import Draft
+from storage.alerts.targets import TargetKind
 from storage.backups.record import BackupState
 from storage.jobs.model import JobState
 from storage.opening import Storage
+from storage.secret import Secret
 from tests.builders import a_backup, a_job
 from tests.conftest import StandingClock
 from tests.webapp.conftest import Browser
@@ -198,3 +201,16 @@ def test_nothing_that_can_be_focused_is_lost_when_a_part_asks_again(admin: Brows
         focusable = re.findall(r"<(?:a|button|summary|input)\b[^>]*>", part)
         assert focusable
         assert [one for one in focusable if " id=" not in one] == [], path
+
+
+def test_an_admin_is_told_that_nobody_is_told_until_somebody_is(
+    admin: Browser, user: Browser, storage: Storage, hub: str, clock: StandingClock
+) -> None:
+    keep(storage, hours_ago(clock, 2, hub))
+    hint = "Nobody is told about failures yet."
+    assert hint in admin.get("/").text
+    assert 'href="/alerts"' in admin.get("/").text
+    assert hint not in user.get("/").text
+    draft = Draft(kind=TargetKind.WEBHOOK, name="hook", url=Secret("https://alerts.example/in"))
+    storage.alerts.add(draft, {}, by="ana")
+    assert hint not in admin.get("/").text
