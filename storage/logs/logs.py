@@ -12,6 +12,7 @@ from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
 from storage.logs import reading, where
 from storage.logs.cleanup.cleanups import Cleanups
+from storage.logs.daily import DailyUsage
 from storage.logs.exports import Exports
 from storage.logs.generator.generators import Generators
 from storage.logs.probes import ProbeLogs
@@ -40,6 +41,7 @@ class Logs:
         self._profile_of, self._applications = profile_of, applications
         self.cleanup, self.generator = cleanup, generator
         self.usage = UsageLogs(profile_of=profile_of, applications=applications, clock=clock)
+        self.daily = DailyUsage(usage=self.usage, clock=clock)
         self.sessions = SessionLogs(profile_of=profile_of, applications=applications)
         self.probes = ProbeLogs(profile_of=profile_of, applications=applications)
         self.tables = Tables(profile_of=profile_of)

@@ -18,7 +18,7 @@ class Bar:
     height: float
 
 
-def bars(numbers: Sequence[int]) -> tuple[Bar, ...]:
+def bars(numbers: Sequence[float]) -> tuple[Bar, ...]:
     """From left to right; the highest fills the picture."""
     together = -(-len(numbers) // MOST) or 1
     sums = [sum(numbers[first : first + together]) for first in range(0, len(numbers), together)]
@@ -30,5 +30,5 @@ def bars(numbers: Sequence[int]) -> tuple[Bar, ...]:
 
 
 def _bar(x: float, width: float, share: float) -> Bar:
-    height = max(1.0, share * HEIGHT)
+    height = max(1.0, share * HEIGHT) if share else 0.0
     return Bar(round(x, 1), round(HEIGHT - height, 1), round(width, 1), round(height, 1))

@@ -80,13 +80,12 @@ def export_table(name: str, table: str) -> Response:
             advice=say("Choose it in the menu of the table's page."),
         )
     file = f"{_file_stem(wanted.table)}.{form.value}"
-    if request.method != "HEAD":
-        audited("rows_exported", name, format=form.value, file=file, **_facts(wanted))
     return transferred(
         lambda: storage().logs.exports.stream(name, wanted.to_json(), form),
         of=f"{wanted.table} of {name}",
         name=file,
         mimetype=MEDIA_TYPES[form],
+        begun=lambda: audited("rows_exported", name, format=form.value, file=file, **_facts(wanted)),
     )
 
 
