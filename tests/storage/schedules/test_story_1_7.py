@@ -1,4 +1,4 @@
-"""Story 1.7, acceptance criterion 1: when its time comes, a database is backed up by itself, and the backup is checked."""
+"""Story 1.7, acceptance criterion 1: when its time comes, a database is backed up by itself, and that is checked."""
 
 from __future__ import annotations
 
