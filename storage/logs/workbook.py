@@ -1,7 +1,8 @@
 """Rows as an XLSX workbook: sheets of rows, and one that sums them up by day. Written row by row in constant memory.
 
 A number that a spreadsheet would round, of more than 15 significant digits, is written as text: exact counts more than
-summable. Texts are texts, never formulas. Times are UTC, as dates of the spreadsheet's own.
+summable. Texts are texts, never formulas; one that is longer than a cell ends with a note. Times are UTC, as dates of the
+spreadsheet's own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from storage.postgres.snapshot import Session
 
 ROWS_OF_A_SHEET = 1_048_575
 """A sheet has 1,048,576 rows (ECMA-376's limit in Excel); the first holds the headings."""
+LETTERS_OF_A_CELL = 32_767
+"""As UTF-16 counts them. XlsxWriter leaves a longer text out without a word."""
 EXACT_DIGITS = 15
 TOO_LARGE = 1_000_000_000_000_000
 FIRST_YEAR = 1900
@@ -181,7 +184,16 @@ def put(sheet: Worksheet, row: int, place: int, value: Any, forms: Forms) -> Non
         case date() if not isinstance(value, datetime) and value.year >= FIRST_YEAR:
             sheet.write_datetime(row, place, value, forms.date)
         case _:
-            sheet.write_string(row, place, str(value))
+            sheet.write_string(row, place, fitting(str(value)))
+
+
+def fitting(text: str) -> str:
+    """A text as far as a cell can hold it; one that is longer says at its end that it was cut."""
+    letters = text.encode("utf-16-le", "surrogatepass")
+    if len(letters) <= 2 * LETTERS_OF_A_CELL:
+        return text
+    note = f" … (cut: {len(text):,} characters)"
+    return letters[: 2 * (LETTERS_OF_A_CELL - len(note))].decode("utf-16-le", "ignore") + note
 
 
 def in_utc(moment: datetime) -> datetime:
