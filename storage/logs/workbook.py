@@ -1,8 +1,8 @@
 """Rows as an XLSX workbook: sheets of rows, and one that sums them up by day. Written row by row in constant memory.
 
 A number that a spreadsheet would round, of more than 15 significant digits, is written as text: exact counts more than
-summable. Texts are texts, never formulas; one that is longer than a cell ends with a note. Times are UTC, as dates of the
-spreadsheet's own.
+summable. Texts are texts, never formulas; one that is longer than a cell ends with a note. Times are UTC, as dates of
+the spreadsheet's own.
 """
 
 from __future__ import annotations
