@@ -53,15 +53,15 @@ class Backups:
             same=lambda job: parameters.items() <= job.parameters.items(),
         )
 
-    def take_scheduled(self, database: str, slot: str) -> tuple[Job, bool]:
+    def take_scheduled(self, database: str, slot: str, **more: str) -> tuple[Job, bool]:
         """Ask for the backup that fills a slot (`BackupRecord.slot`); or the whole backup of this database that waits
-        or runs already, whoever asked for it, and False."""
+        or runs already, whoever asked for it, and False. `more` is kept with the job."""
         profile = self._taker.profile_of(database)
         kind = BackupKind.SCHEDULED.value
         return self._runner.request(
             JobKind.TAKE,
             database=profile.name,
-            parameters={"no_logs": False, "digests": profile.digests, "kind": kind, "slot": slot},
+            parameters={"no_logs": False, "digests": profile.digests, "kind": kind, "slot": slot, **more},
             by=SCHEDULE,
             same=lambda job: not job.parameters.get("no_logs"),
         )

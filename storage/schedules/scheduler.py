@@ -50,6 +50,12 @@ class Scheduler:
             except Exception:
                 logger.exception("the schedule of %s could not be looked at", name)
 
+    def asked_again(self, name: str, at: datetime, job_id: str) -> None:
+        """Remember that another job fills a slot now."""
+        with self._schedules.changing():
+            slots = self._schedules.slots(name)
+            slots.save(slot.with_(job_id=job_id) for slot in slots.between(at, at).values())
+
     def _look_at(self, name: str, added_at: datetime | None) -> None:
         if not self._may_be_due(self._schedules.of(name), added_at):
             return

@@ -12,16 +12,19 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from storage.backups.record import BackupState
+from storage.clock import to_text
 from storage.databases.profile import Source
 from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, Unavailable
 from storage.jobs.model import JobKind, JobState
 from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection, connect
+from storage.schedules.slots import Slot, SlotState
 from storage.secret import Secret
 from storage.settings import Settings
 from tests.builders import a_backup, a_job
@@ -458,3 +461,33 @@ def test_an_archive_that_comes_back_is_read_in_full_once(settings: Settings) -> 
 def every_minute(storage: Storage) -> None:
     """What the schedule thread does when everything is due."""
     storage.ticker.tick_all()
+
+
+def test_a_scheduled_backup_in_whose_middle_pghaven_was_killed_is_tried_once_more_at_the_next_start(
+    with_url: Settings,
+) -> None:
+    first = open_storage(with_url)
+    [profile] = first.databases.all()
+    first.backups.catalog.save(a_backup(profile.name, at=first.clock() - timedelta(days=1)))
+    at = first.clock().replace(minute=0, second=0, microsecond=0)
+    killed, _ = first.backups.take_scheduled(profile.name, to_text(at) or "")
+    slot = Slot(at=at, state=SlotState.RUN, decided_at=at, job_id=killed.job_id)
+    first.schedules.slots(profile.name).save([slot])
+    first.jobs.save(killed.with_(state=JobState.RUNNING, started_at=first.clock()))
+    first.runner._held.pop(killed.job_id).release()  # as the kernel does for a process that was killed
+    first.stop()
+
+    second = open_storage(with_url)
+    second.start()
+    wait_for_jobs(second)
+    second.stop()
+    [again] = [job for job in second.jobs.newest_first() if job.parameters.get("retry_of") == killed.job_id]
+    assert (second.jobs.get(killed.job_id).state, again.state) == (JobState.INTERRUPTED, JobState.COMPLETED)
+    assert again.parameters["slot"] == to_text(at)
+    assert second.backups.catalog.get(again.result["backup_id"]).slot == to_text(at)
+    assert [one.job_id for one in second.schedules.slots(profile.name).newest(1, now=second.clock())] == [again.job_id]
+
+    third = open_storage(with_url)
+    third.start()
+    assert [job.job_id for job in third.jobs.active(profile.name, JobKind.TAKE)] == []
+    third.stop()

@@ -1,0 +1,60 @@
+"""Which scheduled backups are tried once more after pghaven ended in their middle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from storage.clock import to_text
+from storage.jobs.model import Job, JobKind, JobState
+from storage.schedules import retry
+from tests.builders import NOON, a_job
+
+DAY = timedelta(days=1)
+SLOT = {"slot": to_text(NOON), "no_logs": False}
+
+
+def interrupted(database: str = "shop", **changes: Any) -> Job:
+    facts = {"state": JobState.INTERRUPTED, "parameters": SLOT} | changes
+    return a_job(JobKind.TAKE, database, **facts)
+
+
+def tried_again(*newest_first: Job, after: timedelta = timedelta(hours=3)) -> list[Job]:
+    return [one.job for one in retry.due(newest_first, now=NOON + after, window=DAY)]
+
+
+def test_the_newest_backup_of_each_database_is_if_it_was_a_slots_and_was_interrupted() -> None:
+    shop, hub = interrupted(), interrupted("hub")
+    assert tried_again(shop, hub) == [shop, hub]
+    assert retry.due([shop], now=NOON, window=DAY)[0].at == NOON
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        interrupted(state=JobState.COMPLETED),
+        interrupted(state=JobState.RUNNING),
+        interrupted(parameters={"no_logs": False}),
+        interrupted(parameters=SLOT | {"retry_of": "the first"}),
+    ],
+)
+def test_what_came_later_decides(newer: Job) -> None:
+    assert tried_again(newer, interrupted()) == []
+
+
+def test_a_backup_without_logs_and_other_jobs_decide_nothing() -> None:
+    older = interrupted()
+    others = (a_job(JobKind.VERIFY), a_job(JobKind.TAKE, state=JobState.COMPLETED, parameters={"no_logs": True}))
+    assert tried_again(*others, older) == [older]
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.COMPLETED])
+def test_one_that_ended_by_itself_is_not(state: JobState) -> None:
+    assert tried_again(interrupted(state=state)) == []
+
+
+@pytest.mark.parametrize(("hours", "times"), [(24, 1), (24.1, 0), (-1, 0)])
+def test_one_that_is_too_old_is_not_nor_one_of_a_clock_that_was_ahead(hours: float, times: int) -> None:
+    assert len(tried_again(interrupted(), after=timedelta(hours=hours))) == times
