@@ -58,6 +58,7 @@ from storage.postgres.programs import Installation
 from storage.proofs.proofs import Proofs
 from storage.proofs.prove import Prover
 from storage.restores.restores import Restores
+from storage.schedules import retry as retries
 from storage.schedules.pings import Pings
 from storage.schedules.scheduler import Asked, Scheduler
 from storage.schedules.schedules import Schedules
@@ -234,6 +235,7 @@ class Storage:
             self.redis.look()
         self.pings.start()
         self.runner.start()
+        self._retry_interrupted()
         self._ask_for_first_backups()
         self.schedules.make_missing()
         self.alerts.start()
@@ -331,6 +333,20 @@ class Storage:
         """Start it again when it has died, or when the process that ran it has ended."""
         if self.embedded is not None and self.embedded.started:
             self.embedded.ensure_running()
+
+    def _retry_interrupted(self) -> None:
+        """Ask once more for the scheduled backups in whose middle pghaven ended, while they may be caught up on."""
+        names, window = self._names(), timedelta(hours=self.settings.catchup_hours)
+        for retry in retries.due(self.jobs.newest_first(), now=self.clock(), window=window):
+            name, slot = retry.job.database, str(retry.job.parameters["slot"])
+            if name not in names:
+                continue
+            try:
+                job, new = self.backups.take_scheduled(name, slot, **{retries.RETRY_OF: retry.job.job_id})
+                if new:
+                    self.scheduler.asked_again(name, retry.at, job.job_id)
+            except StorageError as error:
+                logger.error("the interrupted backup of %s could not be asked for again: %s", name, error)
 
     def _ask_for_first_backups(self) -> None:
         for profile in self.databases.all():
