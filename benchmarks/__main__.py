@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 
-from benchmarks import data, downloading, exporting, pages, proving, restoring, taking
+from benchmarks import data, downloading, exporting, logs, pages, proving, restoring, taking
 from tests.servers import Server, installation_of, newest_installation, open_folder
 
 MEMORY_BOUND = 150e6
@@ -54,12 +54,14 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
         proven, peak_prove = proving.run(server, connection, work, backup_id, rounds=options.rounds)
         exported, peak_export = exporting.run(server, connection, work, rounds=options.rounds)
         listed = pages.run(server, connection, work)
+        usage = logs.run(server, connection, work, rounds=options.rounds)
         downloaded, peak_serve = downloading.run(server, connection, work, backup_id, rounds=options.rounds + 2)
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     for result in (took, replaced, proven, exported, downloaded):
         result.print()
+    usage.print()
     peak_serve = max(peak_serve, peak_export)
     peak = max(peak_take, peak_restore, peak_prove, peak_serve)
     print(f"\nLongest time that a reader got no answer around the swap: {max(gaps):.0f} ms (bound {OUTAGE_BOUND:.0f})")
@@ -68,7 +70,7 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
         f"prove {peak_prove / 1e6:.0f} MB, serve {peak_serve / 1e6:.0f} MB (bound {MEMORY_BOUND / 1e6:.0f})"
     )
     all_met = all(one.met() for one in (took, replaced, proven, exported, downloaded))
-    return all_met and listed and max(gaps) <= OUTAGE_BOUND and peak <= MEMORY_BOUND
+    return all_met and usage.met() and listed and max(gaps) <= OUTAGE_BOUND and peak <= MEMORY_BOUND
 
 
 if __name__ == "__main__":
