@@ -90,6 +90,11 @@ def days_of(wanted: UsageFilter, *, now: datetime, zone: ZoneInfo) -> tuple[list
     return [_back(last, back) for back in reversed(range(shown))], count > shown
 
 
+def within_day(wanted: UsageFilter, day: date, zone: ZoneInfo) -> UsageFilter:
+    """The filter, narrowed to a day."""
+    return _within(wanted, [day], zone)
+
+
 def _back(day: date, days: int) -> date:
     return day - min(timedelta(days=days), day - date.min)
 

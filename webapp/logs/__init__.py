@@ -1,6 +1,6 @@
 """What applications log: pages and downloads."""
 
-from webapp.logs import cleanup, exports, generator, numbers, probes, sessions, tables, usage
+from webapp.logs import cleanup, exports, generator, numbers, pictures, probes, sessions, tables, usage
 from webapp.logs.blueprint import bp
 
-__all__ = ["bp", "cleanup", "exports", "generator", "numbers", "probes", "sessions", "tables", "usage"]
+__all__ = ["bp", "cleanup", "exports", "generator", "numbers", "pictures", "probes", "sessions", "tables", "usage"]
