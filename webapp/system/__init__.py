@@ -1,5 +1,6 @@
-"""The System page: programs, folders, the embedded server, the scheduler, and how this instance is set."""
+"""The System page: programs, folders, the embedded server, the scheduler, each database, and the settings."""
 
-from webapp.system.views import bp
+from webapp.system import databases, views
+from webapp.system.blueprint import bp
 
-__all__ = ["bp"]
+__all__ = ["bp", "databases", "views"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Blueprint, render_template
+from flask import render_template
 from flask_babel import gettext
 from markupsafe import Markup
 
@@ -20,21 +20,11 @@ from storage.secret import Secret
 from webapp.current import storage
 from webapp.formats import age, size, size_text
 from webapp.permissions import requires
-
-bp = Blueprint("system", __name__)
+from webapp.system.blueprint import bp
+from webapp.system.check import Check
 
 LATE_HEARTBEAT = timedelta(minutes=2)
 LITTLE_SPACE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the list: how it is, in a sentence, and what helps where it is not good."""
-
-    state: str
-    what: Message
-    detail: str | Markup = ""
-    advice: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +53,7 @@ def show() -> str:
             _folder(say("The embedded server's data"), places.embedded),
         ],
         embedded=embedded.describe() if embedded else None,
+        databases=[profile.name for profile in open_storage.databases.all()],
         settings=_settings(),
         python=platform.python_version(),
         system=platform.platform(),
