@@ -178,4 +178,4 @@ def test_a_database_that_is_down_is_said_plainly(storage: Storage, admin: Browse
 
 def test_the_page_is_there_in_chinese(shop: Storage, admin: Browser) -> None:
     page = admin.get(KINDS, headers={"Accept-Language": "zh-CN"}).text
-    assert "所有条件" in page
+    assert "须满足全部条件" in page
