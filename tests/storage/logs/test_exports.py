@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -251,6 +252,7 @@ def test_a_job_that_is_ended_leaves_nothing(hub: Storage, hub_database: Connecti
         if running.progress.rows:
             seen.append(running.progress.rows)
             hub.jobs.ask_to_stop(job.job_id, by="ana")
+            time.sleep(0.1)  # a job looks ten times a second, and this one would be done by then
 
     ended = hub.runner.run_here(job, on_progress=end)
     assert ended.state is JobState.CANCELLED
