@@ -14,7 +14,7 @@ from tests.webapp.cli.test_json import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "backups/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "backups/README.md", "docs/faults.md")
 
 
 class Listening(Mapping[str, str]):
@@ -88,3 +88,19 @@ def test_everything_in_the_data_folder_is_described() -> None:
     }
     assert {"archives", "destinations", "alerts", "retention", "exports"} <= made
     assert made - told == set()
+
+
+def test_every_test_that_the_page_of_faults_names_is_there_and_every_fault_has_one() -> None:
+    page = (ROOT / "docs/faults.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|(.*)\|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 44))
+    assert [number for number, row in rows if "::test_" not in row] == []
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", page)
+    there = {path: (ROOT / "tests" / path).read_text("utf-8") for path, _ in named}
+    assert [(path, name) for path, name in named if f"\ndef {name}(" not in there[path]] == []
+
+
+def test_every_criterion_of_story_1_7_has_a_test_that_names_it() -> None:
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"def test_story_1_7_ac(\d)_", tests))
+    assert named == {"1", "2", "3", "4", "5", "6"}
