@@ -126,6 +126,10 @@ def paths(page: Page, running: Running) -> dict[str, str]:
     found["databases_hub_logs_filtered"] = "databases/hub/logs?status=not-200&min_retries=1"
     found["databases_hub_logs_none"] = "databases/hub/logs?model=none"
     found["databases_hub_logs_refused"] = "databases/hub/logs?status=abc"
+    found["tables"] = "databases/wiki/tables"
+    found["table"] = "databases/hub/tables/public.message_request?where=status_code&op=ne&value=200&order=id"
+    found["table_refused"] = "databases/hub/tables/public.keys?where=id&op=eq&value=abc"
+    found["pictures"] = "databases/hub/logs/pictures"
     for kind in ("databases", "jobs", "restores"):
         for place in ("", "history", kind):
             page.goto(running.url + place)

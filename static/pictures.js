@@ -29,7 +29,7 @@
     holder.setAttribute("aria-labelledby", figure.querySelector("figcaption").id);
     holder.replaceChildren();
     const plot = new uPlot({
-      width: holder.clientWidth, height: 88, padding: [6, 2, 2, 0],
+      width: holder.clientWidth, height: 88, padding: [6, 2, 7, 0],
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
       scales: { x: { time: true, range: (_, low, high) => [low - 43200, high + 43200] }, y: { range: (_, _low, high) => [0, high || 1] } },

@@ -27,6 +27,8 @@ def addresses(pghaven: Pghaven) -> list[str]:
         "databases/new",
         f"databases/{DATABASE}",
         f"databases/{DATABASE}/status",
+        f"databases/{DATABASE}/tables",
+        f"databases/{DATABASE}/tables/public.incremental_update_histories",
         f"backups/{backup['id']}",
         f"backups/{backup['id']}?all=1",
         f"restores/new?backup={backup['id']}",
