@@ -205,7 +205,12 @@ def _english(page: str) -> list[str]:
     body = re.sub(left_out, " ", page, flags=re.DOTALL)
     text = re.sub(r"<[^>]+>", " ", body.partition("<body")[2].partition(">")[2])
     invented = a_refusal()
-    for known in ("postgresql://user:password@host:5432/database", str(invented.cause), str(invented.advice)):
+    for known in (
+        "postgresql://user:password@host:5432/database",
+        "pghaven tools install",
+        str(invented.cause),
+        str(invented.advice),
+    ):
         text = text.replace(known, "")
     return re.findall(r"(?:\b[A-Za-z]+[ ,]+){2,}[A-Za-z]+", text)
 

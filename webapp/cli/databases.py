@@ -101,6 +101,7 @@ def add(
             address=connection.address,
             dbname=connection.dbname,
             user=connection.user,
+            **({"session_store": shown_address(store)} if store else {}),
         )
         test = None if no_test else storage.databases.test(connection)
     if as_json:
