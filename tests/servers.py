@@ -66,7 +66,9 @@ def installation_of(major: int) -> Installation:
     for one in installations():
         if one.major == major and one.has_server:
             return one
-    return tools.install(major, tools_folder())
+    fetched = tools.install(major, tools_folder())
+    installations.cache_clear()
+    return fetched
 
 
 def newest_installation() -> Installation:

@@ -22,9 +22,11 @@ INTERRUPTED = StorageError(
 
 def interrupted(job: Job) -> StorageError:
     """Why a job has no end of its own; of one that works row after row, with what it had done."""
-    rows = (job.progress.rows or 0) if job.progress.step == "delete" else 0
+    rows = job.progress.rows or 0
     begun = {step.code for step in job.steps if step.started_at}
     if job.kind is JobKind.CLEAN_UP and "delete" in begun:
+        if job.progress.step != "delete":  # those were rows that were archived
+            rows = 0
         effect = (
             say_count(
                 "At least %(count)s row was deleted and stays deleted.",

@@ -191,6 +191,7 @@ def terminate(connection: Connection) -> None:
 def test_a_stream_that_is_closed_early_lets_go_of_the_server(hub_database: Connection, long_stream: RowStream) -> None:
     with connect(hub_database, application="tests") as session:
         copies = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()"
+        copies += " AND backend_type = 'client backend'"
         assert session.execute(copies).fetchone() == (1,)
         long_stream.close()
         session.execute(
