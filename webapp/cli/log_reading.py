@@ -99,7 +99,7 @@ def probe_lines(
         target = outputs.target(file, force=force)
         with closing(storage.logs.probes.text(name, endpoint, wanted, zone=zone, days=days)) as stream:
             size, checksum = _write(_pieces(stream), target)
-        audited(storage, "probes_exported", name, endpoint=endpoint, **wanted.to_query())
+        audited(storage, "probes_exported", name, endpoint=endpoint, filter=wanted.to_query())
     return _say(target, size=size, sha256=checksum, as_json=as_json)
 
 

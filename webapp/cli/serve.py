@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 
 CONNECTIONS_A_THREAD = 20
 IDLE_SECONDS = 120
-OUTGOING_BYTES = 4 << 20
-"""What may wait for a slow reader in memory; a download beyond it waits on disk, not in our memory."""
+OUTGOING_BYTES = 512 << 10
+"""What may wait for a reader in memory. Who writes more waits, too: waitress keeps what it has sent already until this
+much was written, and what a thread's memory has taken once stays taken."""
 
 
 @click.command()
@@ -89,6 +90,7 @@ def listen(application: Flask, settings: Settings) -> Server:
             connection_limit=settings.threads * CONNECTIONS_A_THREAD,
             channel_timeout=IDLE_SECONDS,
             outbuf_overflow=OUTGOING_BYTES,
+            outbuf_high_watermark=OUTGOING_BYTES,
             recv_bytes=1 << 16,
             asyncore_use_poll=True,
             ident="pghaven",

@@ -10,6 +10,7 @@ from storage.errors import Invalid, say
 from storage.logs import filters, session_request
 from storage.logs.query import After
 from storage.logs.session_query import Behind
+from storage.logs.session_stream import SessionStream
 from webapp.audited import audited
 from webapp.current import current_name, storage, wants_fragment
 from webapp.logs.blueprint import bp
@@ -63,16 +64,19 @@ def session_request_json(name: str) -> Response:
 def session_requests_json(name: str) -> Response:
     """All requests of a session, sent while they are read."""
     wanted, reveal = _id(), _reveal()
-    logs, actor, origin = storage().logs.sessions, current_name(), request.remote_addr or ""
-    record = storage().audit.record
+    record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
+
+    def opened() -> SessionStream:
+        stream = storage().logs.sessions.export_session(name, wanted, reveal=reveal)
+        audited("session_exported", name, session=wanted, **_told(reveal))
+        return stream
 
     def ended(result: str) -> None:
-        record(
-            "session_exported", actor=actor, subject=name, origin=origin, result=result, session=wanted, **_told(reveal)
-        )
+        if result != "ok":
+            record("session_exported", actor=actor, subject=name, origin=origin, result=result, session=wanted)
 
     return transferred(
-        lambda: logs.export_session(name, wanted, reveal=reveal),
+        opened,
         of=f"a session of {name}",
         name=session_request.whole_file_name(wanted),
         mimetype=JSON,

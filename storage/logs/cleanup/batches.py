@@ -1,4 +1,5 @@
-"""How a table is gone through in short batches: by windows of time where an index leads there, else block by block.
+"""How a table is gone through in short batches: by windows of time where an index leads there and few rows go, else
+block by block.
 
 Each batch is a condition that is added to the request's. A batch is small by what it looks at, not only by what it
 deletes; its size follows the time that the last ones took.
@@ -6,9 +7,10 @@ deletes; its size follows the time that the last ones took.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from storage.logs.cleanup.condition import bounds
@@ -18,6 +20,8 @@ from storage.postgres.snapshot import Session
 
 AIM_SECONDS = 0.016
 """What a batch should take: a third of what nobody notices, so that a slow one is no more than that."""
+MANY = 0.1
+"""The share of a table from which on all of it is gone through: its blocks lie in one row, whatever their times."""
 FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 1000, 100, 10_000
 FIRST_BLOCKS, LEAST_BLOCKS, MOST_BLOCKS = 64, 4, 4096
 
@@ -38,53 +42,61 @@ class Pace:
             self.size = min(self.most, self.size * 5 // 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What many batches have in common: their statements differ in two values, and are planned once."""
+
     where: sql.Composable
-    """Over `r`, beside the condition."""
-    pace: Pace
+    """Over `r`, beside the condition, with $1 and $2."""
     using: sql.Composable | None = None
     """What else `where` names, for DELETE … USING."""
 
 
-def of_table(session: Session, target: LogTarget, request: CleanupRequest, known: TableFacts) -> Iterator[Batch]:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    shape: Shape
+    values: tuple[str, str] | tuple[int, int]
+    pace: Pace
+
+
+def of_table(
+    session: Session, target: LogTarget, request: CleanupRequest, known: TableFacts, *, expected: int
+) -> Iterator[Batch]:
     """All of the table that the request may mean, once. Rows that the application moves meanwhile may be missed."""
-    if known.time_indexed:
+    if known.time_indexed and expected < known.rows * MANY:
         return _by_time(session, target, request)
     return _by_blocks(0, known.blocks, sql.SQL("true"))
 
 
 def _by_time(session: Session, target: LogTarget, request: CleanupRequest) -> Iterator[Batch]:
     pace = Pace(FIRST_ROWS, LEAST_ROWS, MOST_ROWS)
-    here: sql.Composable = bounds(target, request)
-    while (end := _end_of_window(session, target, here, pace.size)) is not None:
+    within = Shape(sql.SQL("{time} > $1 AND {time} <= $2").format(time=target.time))
+    before = Shape(sql.SQL("{time} > $1 AND {time} < $2").format(time=target.time))
+    meant = bounds(target, request)
+    start = "-infinity"
+    while (end := _end_of_window(session, target, meant, start, pace.size)) is not None:
         if _crowded(session, target, end):
-            yield Batch(sql.SQL("{} AND {} < {}").format(here, target.time, sql.Literal(end)), pace)
+            yield Batch(before, (start, end), pace)
             yield from _of_one_moment(session, target, end)
         else:
-            yield Batch(sql.SQL("{} AND {} <= {}").format(here, target.time, sql.Literal(end)), pace)
-        here = sql.SQL("{} AND {} > {}").format(bounds(target, request), target.time, sql.Literal(end))
-    yield Batch(here, pace)
+            yield Batch(within, (start, end), pace)
+        start = end
+    yield Batch(within, (start, "infinity"), pace)
 
 
-def _end_of_window(session: Session, target: LogTarget, here: sql.Composable, rows: int) -> str | None:
+def _end_of_window(session: Session, target: LogTarget, meant: sql.Composable, start: str, rows: int) -> str | None:
     """The time, as the server writes it, of the last of so many rows; None where there are fewer."""
-    row = session.execute(
-        sql.SQL("SELECT {time}::text FROM {table} AS r WHERE {here} ORDER BY {time} OFFSET {rows} LIMIT 1").format(
-            time=target.time, table=target.name, here=here, rows=sql.Literal(rows - 1)
-        )
-    ).fetchone()
+    statement = sql.SQL(
+        "SELECT {time}::text FROM {table} AS r WHERE {meant} AND {time} > $1 ORDER BY {time} OFFSET $2 LIMIT 1"
+    ).format(time=target.time, table=target.name, meant=meant)
+    row = ask(session, statement, (start, rows - 1))
     return str(row[0]) if row else None
 
 
 def _crowded(session: Session, target: LogTarget, time: str) -> bool:
     """Whether one moment has more rows than a batch may: a window of time cannot be made smaller than that."""
-    row = session.execute(
-        sql.SQL("SELECT FROM {} AS r WHERE {} = {} OFFSET {} LIMIT 1").format(
-            target.name, target.time, sql.Literal(time), sql.Literal(MOST_ROWS)
-        )
-    ).fetchone()
-    return row is not None
+    statement = sql.SQL("SELECT FROM {} AS r WHERE {} = $1 OFFSET $2 LIMIT 1").format(target.name, target.time)
+    return ask(session, statement, (time, MOST_ROWS)) is not None
 
 
 def _of_one_moment(session: Session, target: LogTarget, time: str) -> Iterator[Batch]:
@@ -101,10 +113,14 @@ def _of_one_moment(session: Session, target: LogTarget, time: str) -> Iterator[B
 
 def _by_blocks(first: int, end: int, also: sql.Composable) -> Iterator[Batch]:
     pace = Pace(FIRST_BLOCKS, LEAST_BLOCKS, MOST_BLOCKS)
+    span = Shape(sql.SQL("r.ctid >= $1::tid AND r.ctid < $2::tid AND {}").format(also))
     while first < end:
         following = first + pace.size
-        span = sql.SQL("r.ctid >= {}::tid AND r.ctid < {}::tid AND {}").format(
-            sql.Literal(f"({first},0)"), sql.Literal(f"({following},0)"), also
-        )
-        yield Batch(span, pace)
+        yield Batch(span, (f"({first},0)", f"({following},0)"), pace)
         first = following
+
+
+def ask(session: Session, statement: sql.Composable, values: Sequence[str | int]) -> tuple[object, ...] | None:
+    """The first row of a statement with $1, $2 for its values: planned once, and asked often."""
+    with psycopg.RawCursor(session) as cursor:
+        return cursor.execute(statement.as_string(None).encode(), values, prepare=True).fetchone()

@@ -99,10 +99,7 @@ class Cleanups:
     def targets(self, database: str) -> list[LogTarget]:
         """The log tables that the map of the database's application names; none where no map fits."""
         with reading.reading(self._profile_of(database).connection) as session:
-            try:
-                return targets.all_of(session, self._applications)
-            except NotFound:
-                return []
+            return targets.described(session, self._applications)
 
     def preview(self, database: str, request: CleanupRequest, *, seconds: int = PREVIEW_SECONDS) -> Preview:
         """Count exactly what a run of `Preview.request` deletes. Deletes nothing."""

@@ -5,16 +5,20 @@ Each waits for a lock for a moment only; rows that somebody else holds are then 
 
 from __future__ import annotations
 
+import queue
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from storage.crashpoints import crashpoint
-from storage.logs.cleanup.batches import Batch
+from storage.errors import Unreachable
+from storage.logs.cleanup import statistics
+from storage.logs.cleanup.batches import Batch, Shape
 from storage.logs.cleanup.statistics import Daily
 from storage.logs.cleanup.target import LogTarget
 from storage.postgres.connection import Connection, connect
@@ -23,6 +27,8 @@ from storage.postgres.snapshot import Session
 APPLICATION = "pghaven log cleanup"
 LOCK_WAIT_MS = 40
 """How long a batch may wait for rows that somebody else holds: meanwhile it holds those that it has deleted."""
+WORKERS = 2
+"""Batches under way at a time: adding up what goes costs about as much as deleting it."""
 BATCH_SECONDS = 5
 """After which the server ends a batch that hangs for another reason."""
 
@@ -30,7 +36,8 @@ _SETTINGS = (
     f"-c TimeZone=UTC -c DateStyle=ISO -c lock_timeout={LOCK_WAIT_MS}ms -c statement_timeout={BATCH_SECONDS}s"
     # A batch that a crash of the server takes back is deleted again by the next run, its sums with it.
     " -c synchronous_commit=off"
-    # The planner's numbers are those of before the run.
+    # The planner's numbers are those of before the run; what it plans once is as good for every batch.
+    " -c plan_cache_mode=force_generic_plan"
     " -c enable_seqscan=off -c enable_sort=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
     " -c max_parallel_workers_per_gather=0"
 )
@@ -50,6 +57,17 @@ class Tally:
 
 
 @contextmanager
+def workers(connection: Connection, instead: Session) -> Iterator[Sequence[Session]]:
+    """Sessions to delete with at the same time; `instead` alone where the server has no more of them to give."""
+    with ExitStack() as opened:
+        try:
+            sessions = [opened.enter_context(session_for(connection)) for _ in range(WORKERS)]
+        except Unreachable:
+            sessions = [instead]
+        yield sessions
+
+
+@contextmanager
 def session_for(connection: Connection) -> Iterator[Session]:
     """A session whose statements are short, and planned for few rows."""
     with connect(connection, application=APPLICATION, options=_SETTINGS) as session:
@@ -57,7 +75,7 @@ def session_for(connection: Connection) -> Iterator[Session]:
 
 
 def delete_all(
-    session: Session,
+    sessions: Sequence[Session],
     target: LogTarget,
     condition: sql.Composable,
     batches: Iterator[Batch],
@@ -66,50 +84,135 @@ def delete_all(
     daily: Daily | None,
     after_each: Callable[[], None],
 ) -> None:
-    """Carry the batches out; `after_each` is called between them, and may raise to end it there."""
-    for batch in batches:
-        _carry_out(session, target, condition, batch, tally, daily)
-        crashpoint("cleanup:batch")
-        after_each()
+    """Carry the batches out, as many at a time as there are sessions; `after_each` is called between them, and may
+    raise to end it there. However it ends, the tally has all that is gone."""
+    free: queue.SimpleQueue[tuple[Session, _Statements]] = queue.SimpleQueue()
+    for part, session in enumerate(sessions):
+        free.put((session, _Statements(target, condition, daily, part)))
+
+    def work(batch: Batch) -> _Done:
+        session, statements = free.get()
+        try:
+            return _carry_out(session, batch, statements)
+        finally:
+            free.put((session, statements))
+
+    with ThreadPoolExecutor(len(sessions), thread_name_prefix="cleanup") as threads:
+        running: set[Future[_Done]] = set()
+        try:
+            for batch in batches:
+                running.add(threads.submit(work, batch))
+                if len(running) > len(sessions):  # one waits, so that nobody waits for the next
+                    _collect(running, tally, after_each)
+            while running:
+                _collect(running, tally, after_each)
+        except BaseException:
+            for future in running:
+                future.cancel()
+            _add_up(wait(running).done, tally)
+            raise
 
 
-def _carry_out(
-    session: Session, target: LogTarget, condition: sql.Composable, batch: Batch, tally: Tally, daily: Daily | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What one batch did."""
+
+    rows: int
+    soft_deleted: int
+    seconds: float
+    in_the_way: bool
+
+
+def _collect(running: set[Future[_Done]], tally: Tally, after_each: Callable[[], None]) -> None:
+    """Wait for one or more to end, and take them out of those that run."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    running.difference_update(done)
+    _add_up(done, tally)
+    for future in done:
+        future.result()  # raises what ended it
+    crashpoint("cleanup:batch")
+    after_each()
+
+
+def _add_up(ended: Iterable[Future[_Done]], tally: Tally) -> None:
+    for future in ended:
+        if future.cancelled() or future.exception() is not None:
+            continue
+        done = future.result()
+        tally.rows += done.rows
+        tally.soft_deleted += done.soft_deleted
+        tally.batches += 1
+        tally.in_the_way += done.in_the_way
+        tally.longest = max(tally.longest, done.seconds)
+
+
+def _carry_out(session: Session, batch: Batch, statements: _Statements) -> _Done:
     started = time.perf_counter()
+    in_the_way = False
     try:
-        row = session.execute(_statement(target, condition, batch, daily)).fetchone()
+        row = _ask(session, statements.of(batch), batch)
     except psycopg.errors.LockNotAvailable:
-        tally.in_the_way += 1
-        started = time.perf_counter()
-        row = session.execute(_statement(target, condition, _free_only(target, condition, batch), daily)).fetchone()
+        in_the_way, started = True, time.perf_counter()
+        with session.transaction():
+            # It waits for no row any more; what else it may have to wait for is over soon, or BATCH_SECONDS end it.
+            session.execute("SET LOCAL lock_timeout = 0")
+            row = _ask(session, statements.of_free(batch), batch)
     took = time.perf_counter() - started
     batch.pace.took(took)
+    return _Done(row[0], row[1], took, in_the_way)
+
+
+def _ask(session: Session, statement: bytes, batch: Batch) -> tuple[int, int]:
+    with psycopg.RawCursor(session) as cursor:
+        row = cursor.execute(statement, batch.values, prepare=True).fetchone()
     assert row is not None
-    tally.rows += row[0]
-    tally.soft_deleted += row[1]
-    tally.batches += 1
-    tally.longest = max(tally.longest, took)
+    return int(row[0]), int(row[1])
 
 
-def _statement(target: LogTarget, condition: sql.Composable, batch: Batch, daily: Daily | None) -> sql.Composed:
+class _Statements:
+    """The statements of one worker, each written once and planned once: most batches differ in two values."""
+
+    def __init__(self, target: LogTarget, condition: sql.Composable, daily: Daily | None, part: int) -> None:
+        self._target, self._condition, self._daily, self._part = target, condition, daily, part
+        self._written: dict[tuple[Shape, bool], bytes] = {}
+
+    def of(self, batch: Batch) -> bytes:
+        return self._write(batch.shape, free_only=False)
+
+    def of_free(self, batch: Batch) -> bytes:
+        """The same without the rows that somebody holds."""
+        return self._write(batch.shape, free_only=True)
+
+    def _write(self, shape: Shape, *, free_only: bool) -> bytes:
+        key = (shape, free_only)
+        if key not in self._written:
+            chosen = _free(self._target, self._condition, shape) if free_only else shape
+            statement = _statement(self._target, self._condition, chosen, self._daily, self._part)
+            self._written[key] = statement.as_string(None).encode()
+        return self._written[key]
+
+
+def _statement(
+    target: LogTarget, condition: sql.Composable, shape: Shape, daily: Daily | None, part: int
+) -> sql.Composed:
     """One statement deletes the rows, adds them up and counts them: all of it happens or none."""
-    using = sql.SQL("USING {} ").format(batch.using) if batch.using else sql.SQL("")
+    others = sql.SQL("USING {} ").format(shape.using) if shape.using else sql.SQL("")
     returned = [sql.SQL("{} AS soft").format(target.soft_deleted), *([daily.returned()] if daily else [])]
-    parts = [
-        sql.SQL("gone AS (DELETE FROM {} AS r {}WHERE ({}) AND {} RETURNING {})").format(
-            target.name, using, condition, batch.where, sql.SQL(", ").join(returned)
-        )
-    ]
+    gone = sql.SQL("gone AS (DELETE FROM {} AS r {}WHERE ({}) AND {} RETURNING {})").format(
+        target.name, others, condition, shape.where, sql.SQL(", ").join(returned)
+    )
+    parts = [gone, statistics.groups(daily, "gone", "soft")]
     if daily:
-        parts.append(sql.SQL("kept AS ({})").format(daily.add("gone")))
-    return sql.SQL("WITH {} SELECT count(*), count(*) FILTER (WHERE soft) FROM gone").format(sql.SQL(", ").join(parts))
+        parts.append(sql.SQL("kept AS ({})").format(daily.add("groups", part=part)))
+    return sql.SQL(
+        "WITH {} SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE soft), 0)::bigint FROM groups"
+    ).format(sql.SQL(", ").join(parts))
 
 
-def _free_only(target: LogTarget, condition: sql.Composable, batch: Batch) -> Batch:
-    """The same batch without the rows that somebody holds."""
-    tables = [sql.SQL("{} AS r").format(target.name), *([batch.using] if batch.using else [])]
+def _free(target: LogTarget, condition: sql.Composable, shape: Shape) -> Shape:
+    """The same without the rows that somebody holds."""
+    tables = [sql.SQL("{} AS r").format(target.name), *([shape.using] if shape.using else [])]
     free = sql.SQL(
         "(SELECT r.tableoid AS part, r.ctid AS place FROM {} WHERE ({}) AND {} FOR UPDATE OF r SKIP LOCKED) AS free"
-    ).format(sql.SQL(", ").join(tables), condition, batch.where)
-    return Batch(sql.SQL("r.tableoid = free.part AND r.ctid = free.place"), batch.pace, using=free)
+    ).format(sql.SQL(", ").join(tables), condition, shape.where)
+    return Shape(sql.SQL("r.tableoid = free.part AND r.ctid = free.place"), using=free)

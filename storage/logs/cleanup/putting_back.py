@@ -130,14 +130,21 @@ def _load(
 def _merge(session: Session, target: LogTarget, columns: tuple[rows.Field, ...]) -> int:
     """Insert what is missing, and take it off the sums; returns how many rows came back."""
     daily = statistics.of(target)
-    if daily is not None and not set(daily.columns) <= statistics.columns_of(session, daily):
+    if daily is not None and not statistics.is_there(session, daily):
         daily = None
+    if daily is not None:
+        session.execute(daily.merge())
     insert = rows.put_back(target, columns, unique=rows.is_unique(session, target))
-    returned = daily.returned() if daily else sql.SQL("true")
-    parts = [sql.SQL("come AS ({} RETURNING {})").format(insert, returned)]
+    returned = [sql.SQL("true AS back"), *([daily.returned()] if daily else [])]
+    parts = [
+        sql.SQL("come AS ({} RETURNING {})").format(insert, sql.SQL(", ").join(returned)),
+        statistics.groups(daily, "come", "back"),
+    ]
     if daily:
-        parts.append(sql.SQL("less AS ({})").format(daily.take_away("come")))
-    row = session.execute(sql.SQL("WITH {} SELECT count(*) FROM come").format(sql.SQL(", ").join(parts))).fetchone()
+        parts.append(sql.SQL("less AS ({})").format(daily.take_away("groups")))
+    row = session.execute(
+        sql.SQL("WITH {} SELECT coalesce(sum(rows), 0)::bigint FROM groups").format(sql.SQL(", ").join(parts))
+    ).fetchone()
     if daily:
         session.execute(daily.forget_empty())
     assert row is not None

@@ -1,6 +1,8 @@
 """What is left of rows that are deleted: sums by day, user and model, in a table of the application's schema.
 
-They are added up in the statement that deletes, so that no crash can count a row twice or not at all.
+They are added up in the statement that deletes, so that no crash can count a row twice or not at all. Those who delete
+at the same time each have a `part` of the sums, so that none waits for another; at the end the parts are merged.
+Whoever sums the table up by day, user and model gets the same at every moment.
 """
 
 from __future__ import annotations
@@ -27,82 +29,106 @@ SUMMED = (
     "cost",
 )
 """Columns of a map that are summed up, as far as it has them."""
-_KEY = ("day", "user_id", "model")
+KEY = ("day", "user_id", "model")
 _COMMENT = "Sums of usage whose rows pghaven has deleted; by UTC day, user and model."
+
+
+_NOTHING = sql.SQL("")
 
 
 @dataclass(frozen=True, slots=True)
 class Daily:
-    """The table of sums of one usage log, and the expressions over its rows `r` that fill it."""
+    """The table of sums of one usage log, and the expressions over its rows `r` that fill it, in a session in UTC."""
 
     schema: str
     table: str
     key: tuple[sql.Composable, ...]
+    """Of the row's own types: texts are made of groups, of which there are few."""
     counts: sql.Composable
     """Whether the row counts: one that the application has deleted counts nowhere."""
     sums: tuple[tuple[str, str, sql.Composable], ...]
-    """Name, type and what is added up for one row; the first is the number of requests."""
+    """Name, type and what is added up for one row; beside the number of requests."""
 
     @property
     def name(self) -> sql.Identifier:
         return sql.Identifier(self.schema, self.table)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (*_KEY, *(name for name, _, _ in self.sums))
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Name and type of what is summed up."""
+        return (("requests", "bigint"), *((name, kind) for name, kind, _ in self.sums))
 
     def returned(self) -> sql.Composed:
-        """What a statement over `r` has to return, so that `add` can work on it."""
-        values = [(self.counts, "counts"), *zip(self.key, _KEY, strict=True)]
+        """What a statement over `r` returns for `grouped` to work on."""
+        values = [(self.counts, "counts"), *zip(self.key, KEY, strict=True)]
         values += [(value, name) for name, _, value in self.sums]
         return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in values)
 
-    def add(self, source: str) -> sql.Composed:
-        """Add up what stands in `source`, a WITH query that returned `returned()`."""
+    def grouped(self) -> sql.Composed:
+        """The columns of a query that groups what was returned; it counts the rows of each group as `rows`."""
+        return sql.SQL(", ").join(
+            sql.SQL("sum({name}) AS {name}").format(name=sql.Identifier(name)) for name, _, _ in self.sums
+        )
+
+    def add(self, source: str, *, part: int) -> sql.Composed:
+        """Add the groups of `source` to a part of the sums."""
         return sql.SQL(
-            "INSERT INTO {table} AS d ({columns}) SELECT {columns_and_sums} FROM {source} WHERE counts"
-            " GROUP BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+            "INSERT INTO {table} AS d ({key}, {columns}, part) {groups}"
+            " ON CONFLICT ({key}, part) DO UPDATE SET {changes}"
         ).format(
             table=self.name,
-            columns=_listed(self.columns),
-            columns_and_sums=sql.SQL(", ").join([_listed(_KEY), *self._summed()]),
-            source=sql.Identifier(source),
-            key=_listed(_KEY),
+            columns=_listed([name for name, _ in self.columns]),
+            groups=self._groups(source, sql.SQL(", {}::smallint AS part").format(sql.Literal(part))),
+            key=_listed(KEY),
+            changes=self._changes("{name} = d.{name} + excluded.{name}"),
+        )
+
+    def merge(self) -> sql.Composed:
+        """Make one of all parts."""
+        return sql.SQL(
+            "WITH parts AS (DELETE FROM {table} WHERE part > 0 RETURNING *) INSERT INTO {table} AS d ({key}, {columns})"
+            " SELECT {key}, {sums} FROM parts GROUP BY {key} ON CONFLICT ({key}, part) DO UPDATE SET {changes}"
+        ).format(
+            table=self.name,
+            key=_listed(KEY),
+            columns=_listed([name for name, _ in self.columns]),
+            sums=sql.SQL(", ").join(sql.SQL("sum({})").format(sql.Identifier(name)) for name, _ in self.columns),
             changes=self._changes("{name} = d.{name} + excluded.{name}"),
         )
 
     def take_away(self, source: str) -> sql.Composed:
-        """Take what stands in `source` off the sums: its rows are in the log again. Nothing falls below nothing."""
-        return sql.SQL(
-            "UPDATE {table} AS d SET {changes} FROM (SELECT {columns_and_sums} FROM {source} WHERE counts GROUP BY"
-            " {key}) AS excluded WHERE {same}"
-        ).format(
+        """Take the groups of `source` off the merged sums: their rows are in the log again. Nothing falls below
+        nothing."""
+        return sql.SQL("UPDATE {table} AS d SET {changes} FROM ({groups}) AS excluded WHERE {same}").format(
             table=self.name,
             changes=self._changes("{name} = greatest(d.{name} - excluded.{name}, 0)"),
-            columns_and_sums=sql.SQL(", ").join(
-                [
-                    _listed(_KEY),
-                    *(
-                        sql.SQL("{} AS {}").format(value, sql.Identifier(name))
-                        for value, (name, _, _) in zip(self._summed(), self.sums, strict=True)
-                    ),
-                ]
-            ),
-            source=sql.Identifier(source),
-            key=_listed(_KEY),
+            groups=self._groups(source),
             same=sql.SQL(" AND ").join(
-                sql.SQL("d.{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in _KEY
+                [
+                    sql.SQL("d.part = 0"),
+                    *(sql.SQL("d.{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in KEY),
+                ]
             ),
         )
 
     def forget_empty(self) -> sql.Composed:
         return sql.SQL("DELETE FROM {} WHERE requests = 0").format(self.name)
 
-    def _summed(self) -> list[sql.Composed]:
-        return [sql.SQL("sum({})::{}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind, _ in self.sums]
+    def _groups(self, source: str, also: sql.Composable = _NOTHING) -> sql.Composed:
+        """The groups that count, as rows of the table."""
+        values = [
+            sql.SQL("sum({})::{} AS {}").format(
+                sql.Identifier("rows" if name == "requests" else name), sql.SQL(kind), sql.Identifier(name)
+            )
+            for name, kind in self.columns
+        ]
+        return sql.SQL(
+            "SELECT day, coalesce(user_id::text, '') AS user_id, coalesce(model::text, '') AS model, {}{} FROM {}"
+            " WHERE counts GROUP BY 1, 2, 3"
+        ).format(sql.SQL(", ").join(values), also, sql.Identifier(source))
 
     def _changes(self, template: str) -> sql.Composed:
-        return sql.SQL(", ").join(sql.SQL(template).format(name=sql.Identifier(name)) for name, _, _ in self.sums)
+        return sql.SQL(", ").join(sql.SQL(template).format(name=sql.Identifier(name)) for name, _ in self.columns)
 
 
 def of(target: LogTarget) -> Daily | None:
@@ -110,32 +136,52 @@ def of(target: LogTarget) -> Daily | None:
     log = target.usage
     if log is None:
         return None
-    sums: list[tuple[str, str, sql.Composable]] = [("requests", "bigint", sql.SQL("1"))]
+    sums: list[tuple[str, str, sql.Composable]] = []
     status = log.column("status")
     if status is not None:
         sums.append(("failed", "bigint", sql.SQL("(({}) IS DISTINCT FROM 200)::int").format(written(status.sql))))
     if log.blocked:
         sums.append(("blocked", "bigint", sql.SQL("coalesce({}, false)::int").format(written(log.blocked))))
     sums += _columns(log)
-    return Daily(target.schema, log.daily, _key(target, log), written(log.only or "true"), tuple(sums))
+    return Daily(target.schema, log.daily, _key(log), written(log.only or "true"), tuple(sums))
+
+
+def groups(daily: Daily | None, source: str, *also: str) -> sql.Composed:
+    """A WITH query `groups` of what stands in `source`: how many `rows` have each value of `also`; with sums that are
+    kept, by their key as well."""
+    by = _listed([*also, *(["counts", *KEY] if daily else [])])
+    sums = sql.SQL(", {}").format(daily.grouped()) if daily and daily.sums else sql.SQL("")
+    return sql.SQL("groups AS MATERIALIZED (SELECT {by}, count(*) AS rows{sums} FROM {source} GROUP BY {by})").format(
+        by=by, sums=sums, source=sql.Identifier(source)
+    )
 
 
 def ensure(session: Session, daily: Daily) -> None:
-    """Make the table where it is missing. Raises Conflict where something else has its name."""
-    present = columns_of(session, daily)
+    """Make the table where it is missing, and merge what a crash left in parts. Raises Conflict where something else
+    has its name."""
+    present = _columns_of(session, daily)
     if not present:
         session.execute(_create(daily))
         session.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(daily.name, sql.Literal(_COMMENT)))
-    elif not set(daily.columns) <= present:
+    elif not _is_ours(daily, present):
         raise Conflict(
             say("The database has a table %(table)s that was not made for the sums of deleted rows.",
                 table=f"{daily.schema}.{daily.table}"),
             effect=NOTHING_DELETED,
             advice=say("Name another one in the application map: daily, in the part [usage]."),
         )  # fmt: skip
+    session.execute(daily.merge())
 
 
-def columns_of(session: Session, daily: Daily) -> set[str]:
+def is_there(session: Session, daily: Daily) -> bool:
+    return _is_ours(daily, _columns_of(session, daily))
+
+
+def _is_ours(daily: Daily, present: set[str]) -> bool:
+    return {*KEY, "part", *(name for name, _ in daily.columns)} <= present
+
+
+def _columns_of(session: Session, daily: Daily) -> set[str]:
     """The columns of the table; empty where there is none yet."""
     rows = session.execute(
         "SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
@@ -147,27 +193,20 @@ def columns_of(session: Session, daily: Daily) -> set[str]:
 
 
 def _create(daily: Daily) -> sql.Composed:
-    columns = [
-        sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(kind))
-        for name, kind in (
-            ("day", "date"),
-            ("user_id", "text"),
-            ("model", "text"),
-            *((name, kind) for name, kind, _ in daily.sums),
-        )
-    ]
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
-        daily.name, sql.SQL(", ").join(columns), _listed(_KEY)
-    )
+    columns = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in daily.columns]
+    return sql.SQL(
+        "CREATE TABLE IF NOT EXISTS {} (day date NOT NULL, user_id text NOT NULL, model text NOT NULL, {},"
+        " part smallint NOT NULL DEFAULT 0, PRIMARY KEY ({}, part))"
+    ).format(daily.name, sql.SQL(", ").join(columns), _listed(KEY))
 
 
-def _key(target: LogTarget, log: UsageLog) -> tuple[sql.Composable, ...]:
+def _key(log: UsageLog) -> tuple[sql.Composable, ...]:
     whose, model = log.lookup(WHOSE), log.column("model")
-    nothing = sql.SQL("''::text")
+    nothing = sql.SQL("NULL::text")
     return (
-        sql.SQL("({}::timestamptz AT TIME ZONE 'UTC')::date").format(target.time),
-        sql.SQL("coalesce(({})::text, '')").format(written(whose.value)) if whose else nothing,
-        sql.SQL("coalesce({}::text, '')").format(expression(model)) if model else nothing,
+        sql.SQL("{}::date").format(sql.Identifier("r", log.time_column)),
+        sql.SQL("({})").format(written(whose.value)) if whose else nothing,
+        expression(model) if model else nothing,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -64,9 +64,12 @@ class TableFacts:
     """Whether a B-tree begins with the time column."""
 
 
-def all_of(session: Session, applications: Collection[ApplicationMap]) -> list[LogTarget]:
+def described(session: Session, applications: Collection[ApplicationMap]) -> list[LogTarget]:
     """The log tables that the map of this database's application names, as far as they are there."""
-    located = reading.locate(session, applications)
+    try:
+        located = reading.locate(session, applications)
+    except NotFound:
+        return []
     return [
         _of_map(located, log) for log in located.application.log_tables if _full(located, log.table) in located.tables
     ]
@@ -74,7 +77,9 @@ def all_of(session: Session, applications: Collection[ApplicationMap]) -> list[L
 
 def find(session: Session, applications: Collection[ApplicationMap], request: CleanupRequest) -> LogTarget:
     """The table that a request means. Raises NotFound, or Invalid where it asks for what the table does not have."""
-    target = _named(session, request) if request.time_column else _mapped(session, applications, request.table)
+    target = (
+        _named(session, applications, request) if request.time_column else _mapped(session, applications, request.table)
+    )
     if request.of_usage and target.usage is None:
         raise Invalid(
             say("%(table)s is no usage log: users, providers and status codes cannot be asked for.", table=target.full),
@@ -134,8 +139,8 @@ def _full(located: Located, table: str) -> str:
     return maps.qualified(located.application, table, located.tables) or ""
 
 
-def _named(session: Session, request: CleanupRequest) -> LogTarget:
-    """A table that no map describes, by its time column."""
+def _named(session: Session, applications: Collection[ApplicationMap], request: CleanupRequest) -> LogTarget:
+    """Any table, by its time column. What the map says of it counts all the same: sums are kept of a usage log."""
     rows = session.execute(_TIME_COLUMNS, {"table": request.table, "column": request.time_column}).fetchall()
     if len(rows) != 1:
         raise NotFound(
@@ -144,7 +149,9 @@ def _named(session: Session, request: CleanupRequest) -> LogTarget:
             effect=NOTHING_DELETED,
             advice=say("Name the table with its schema, and a column of the type timestamp or date."),
         )  # fmt: skip
-    return LogTarget(schema=str(rows[0][0]), table=str(rows[0][1]), time_column=request.time_column)
+    found = LogTarget(schema=str(rows[0][0]), table=str(rows[0][1]), time_column=request.time_column)
+    known = [target for target in described(session, applications) if target.full == found.full]
+    return replace(known[0], time_column=request.time_column) if known else found
 
 
 def _literal(target: LogTarget) -> str:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -109,7 +109,7 @@ def eventually(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
 
 
 def serve(storage: Storage, *, token: str) -> Iterator[Serving]:
-    server = listen(create_app(storage), storage.settings)
+    server = listen(create_app(storage), replace(storage.settings, port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

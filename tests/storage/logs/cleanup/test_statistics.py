@@ -53,6 +53,17 @@ def test_sums_add_up_over_several_runs_and_come_off_again_when_rows_are_put_back
     assert small.ask("SELECT count(*) FROM usage_daily WHERE requests = 0") == 0
 
 
+def test_sums_are_kept_of_a_usage_log_by_whichever_column_it_is_cleaned_up(small: Hub) -> None:
+    before = small.sums()
+    small.rows("UPDATE message_request SET updated_at = '2026-11-01' WHERE id IN (1, 3)")
+    by_change = CleanupRequest(
+        table="public.message_request", time_column="updated_at", before=datetime(2026, 11, 2, tzinfo=UTC)
+    )
+    assert small.cleaned(by_change).result["rows"] == 2
+    assert small.sums() == before
+    assert {str(day) for (day,) in small.rows("SELECT day FROM usage_daily")} == {"2026-11-20"}
+
+
 def test_a_table_of_that_name_that_is_not_ours_is_left_alone_and_nothing_is_deleted(small: Hub) -> None:
     small.rows("CREATE TABLE usage_daily (day date, hits int)")
     job = small.run(ALL)
