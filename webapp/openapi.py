@@ -134,6 +134,8 @@ class _Answers(Response):
         for status, kind in self._kinds.items():
             if isinstance(kind, str):
                 said[str(status)]["content"] = {kind: {"schema": {"type": "string"}}}
+            elif media := getattr(kind, "MEDIA_TYPE", ""):
+                said[str(status)]["content"] = {media: said[str(status)]["content"]["application/json"]}
         return {str(status): said[str(status)] for status in self._kinds}
 
 

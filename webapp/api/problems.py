@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import ClassVar
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
@@ -28,6 +29,7 @@ class InvalidParam:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
+    MEDIA_TYPE: ClassVar[str] = PROBLEM
     type: str
     title: str
     status: int

@@ -17,7 +17,7 @@ from storage.postgres.connection import write_pass_file
 from storage.restores.plan import Light
 from storage.restores.request import Mode, RestoreRequest
 from tests.archives import VIEW_FOR_SPITE, with_statement
-from tests.servers import installations, open_folder
+from tests.servers import installation_of, installations, open_folder
 from tests.storage.restores.conftest import Haven
 
 ROLES = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pghaven_load_%'"
@@ -113,7 +113,7 @@ def assert_it_would_work_for_a_superuser(haven: Haven, archive: Path, witness: P
     """Otherwise the test would show nothing."""
     haven.run("CREATE DATABASE careless", database="postgres")
     careless = haven.connection.to("careless")
-    installation = max(installations(), key=lambda one: one.major)
+    installation = installation_of(int(haven.ask("SHOW server_version_num")) // 10000)
     subprocess.run(
         [installation.program("pg_restore"), "--dbname=connect_timeout=10", "--single-transaction", str(archive)],
         env=careless.environment(write_pass_file(folder, careless), application="tests") | installation.environment(),
