@@ -15,7 +15,10 @@ from webapp.cli.program import opened
 
 @click.group()
 def demo() -> None:
-    """Fill a demo's usage log with made-up requests. Nothing is ever made up in another database."""
+    """Fill a demo's usage log with made-up requests. Nothing is ever made up in another database.
+
+    `pghaven logs cleanup` removes them by their age, as any others.
+    """
 
 
 @demo.command()

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from storage.databases.profile import DatabaseProfile
-from storage.errors import NotFound, say
+from storage.errors import NotFound, StorageError, say
 from storage.logs import reading
 from storage.logs.rowset import RowSet
 from storage.logs.tables import catalogue, request
@@ -110,7 +110,13 @@ def _understood() -> Iterator[None]:
             doing=say("The table could not be read: the database's role may not."),
             advice=say("Grant it there: GRANT SELECT ON the table that is named below."),
         ) from error
-    except psycopg.errors.QueryCanceled:
-        raise
+    except psycopg.errors.QueryCanceled as error:
+        raise StorageError(
+            say("The database needed longer for these rows than a page waits."),
+            effect=say("Nothing was read."),
+            advice=say(
+                "Use a condition or an order that has an index, or export the rows: that may take as long as it has to."
+            ),
+        ) from error
     except psycopg.Error as error:
         raise describe(error, doing=say("The table could not be read.")) from error

@@ -258,6 +258,14 @@ def test_a_role_that_may_not_read_a_table_is_told_so(shop: Storage, tables: Conn
             session.execute("DROP ROLE clerk_of_tables")
 
 
+def test_a_question_that_is_ended_because_it_takes_too_long_says_what_helps(shop: Storage, tables: Connection) -> None:
+    with connect(tables, application="tests") as session:
+        session.execute("CREATE VIEW slow AS SELECT pg_cancel_backend(pg_backend_pid()) AS a, pg_sleep(20)::text AS b")
+    with pytest.raises(StorageError, match="needed longer") as refused:
+        shop.logs.tables.preview("shop", TableRequest(table="slow"))
+    assert "export the rows" in str(refused.value.advice)
+
+
 def test_nothing_that_a_view_does_can_write(shop: Storage, tables: Connection) -> None:
     with connect(tables, application="tests") as session:
         session.execute(
