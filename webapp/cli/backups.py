@@ -16,7 +16,7 @@ from typing import IO, Any
 import click
 
 from storage.backups.proof import Outcome
-from storage.backups.record import BackupRecord, Brought
+from storage.backups.record import BackupRecord, BackupState, Brought
 from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, Unavailable, say
 from storage.identifiers import checked_name
 from storage.opening import Storage
@@ -60,10 +60,10 @@ def take(name: str, no_logs: bool, no_digests: bool, as_json: bool) -> int:
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @answers.with_json
 def list_(name: str | None, limit: int | None, as_json: bool) -> None:
-    """List backups, newest first; of the database NAME alone, or of all."""
+    """List backups, newest first; of the database NAME alone, or of all. Erased ones are in the browser's history."""
     with opened() as storage:
         catalog = storage.backups.catalog
-        found = catalog.find(database=name)[:limit]
+        found = [record for record in catalog.find(database=name) if record.state is not BackupState.ERASED][:limit]
         if name and not found:
             storage.databases.get(name)  # a name that nobody knows is a mistake, not an empty list
         found = [catalog.check_file(record) for record in found]

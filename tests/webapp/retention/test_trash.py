@@ -68,7 +68,8 @@ def test_erasing_asks_for_the_name_of_the_database(admin: Browser, storage: Stor
     assert response.status_code == 422 and "Nothing was changed." in response.text
     assert state(storage, old) is BackupState.TRASHED
     assert admin.post(f"/trash/{old}/erase", data={"typed": "shop"}).status_code == 303
-    assert admin.get(f"/backups/{old}").status_code == 404
+    assert state(storage, old) is BackupState.ERASED
+    assert "its archive was erased" in admin.get(f"/backups/{old}").text
     assert audited(storage, "backup_erased") == [(old, "ana")]
 
 
@@ -78,7 +79,7 @@ def test_emptying_asks_for_a_word_and_leaves_what_is_in_no_trash(admin: Browser,
     assert len(storage.trash.all()) == 1
     page = admin.post("/trash/empty", data={"typed": "trash"}, follow_redirects=True).text
     assert "1 backup is erased." in page and "The trash is empty" in page
-    assert len(storage.backups.catalog.all()) == 1
+    assert len(storage.backups.catalog.find(states={BackupState.COMPLETE})) == 1
     assert "The trash is empty" in admin.get("/trash/empty").text
 
 
