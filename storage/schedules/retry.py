@@ -24,15 +24,18 @@ class Retry:
 def due(newest_first: Iterable[Job], *, now: datetime, window: timedelta) -> list[Retry]:
     """For each database at most one: its newest whole backup, if that was a slot's within `window` and was interrupted.
 
-    One that was a second try itself is not tried a third time: what ends pghaven twice might be the backup.
+    One that was a second try itself is not tried a third time: what ends pghaven twice might be the backup. Neither is
+    one that has its second try already; asked by name, because jobs of one second have no order among themselves.
     """
+    jobs = list(newest_first)
+    tried = {job.parameters.get(RETRY_OF) for job in jobs}
     found, seen = [], set()
-    for job in newest_first:
+    for job in jobs:
         if job.kind is not JobKind.TAKE or job.database in seen or job.parameters.get("no_logs"):
             continue
         seen.add(job.database)
         at = from_text(job.parameters.get("slot"))
-        if at is None or job.state is not JobState.INTERRUPTED or job.parameters.get(RETRY_OF):
+        if at is None or job.state is not JobState.INTERRUPTED or job.parameters.get(RETRY_OF) or job.job_id in tried:
             continue
         if timedelta(0) <= now - at <= window:
             found.append(Retry(job, at))

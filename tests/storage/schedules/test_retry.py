@@ -44,6 +44,13 @@ def test_what_came_later_decides(newer: Job) -> None:
     assert tried_again(newer, interrupted()) == []
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_that_has_its_second_try_is_not_tried_again_in_whichever_order_both_are_listed(turned: bool) -> None:
+    first = interrupted()
+    second = a_job(JobKind.TAKE, state=JobState.COMPLETED, parameters=SLOT | {"retry_of": first.job_id})
+    assert tried_again(*([first, second] if turned else [second, first])) == []
+
+
 def test_a_backup_without_logs_and_other_jobs_decide_nothing() -> None:
     older = interrupted()
     others = (a_job(JobKind.VERIFY), a_job(JobKind.TAKE, state=JobState.COMPLETED, parameters={"no_logs": True}))
