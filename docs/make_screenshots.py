@@ -125,7 +125,10 @@ def paths(page: Page, running: Running) -> dict[str, str]:
     found = {"overview": ""} | {re.sub(r"[/?=]", "_", place): place for place in places}
     found["databases_hub_logs_filtered"] = "databases/hub/logs?status=not-200&min_retries=1"
     found["databases_hub_logs_none"] = "databases/hub/logs?model=none"
+    found["databases_hub_logs_cleanup"] = "databases/hub/logs/cleanup"
+    found["databases_hub_logs_cleanup_counted"] = "databases/hub/logs/cleanup?days=30"
     found["databases_hub_logs_refused"] = "databases/hub/logs?status=abc"
+    found["generator"] = "databases/hub/logs/generator"
     found["tables"] = "databases/wiki/tables"
     found["table"] = "databases/hub/tables/public.message_request?where=status_code&op=ne&value=200&order=id"
     found["table_refused"] = "databases/hub/tables/public.keys?where=id&op=eq&value=abc"

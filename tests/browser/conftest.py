@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from storage.postgres.connection import Connection
+from storage.secret import Secret
 from tests.servers import open_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,18 @@ class Pghaven:
         command = [sys.executable, "-m", "webapp.cli", *arguments, "--json"]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
+
+    def demo(self, name: str) -> Connection:
+        """A database of the embedded server, with the password of its owner, which no list tells."""
+        [found] = [one for one in self.cli("databases", "list") if one["name"] == name]
+        [password] = Path(self.environment["PGHAVEN_PRIVATE_FOLDER"]).glob("embedded*/*/password")
+        return Connection(
+            host=found["host"],
+            port=found["port"],
+            user=found["user"],
+            dbname=found["database"],
+            password=Secret(password.read_text().strip()),
+        )
 
     def wait_until_idle(self, *, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds

@@ -50,9 +50,14 @@ def addresses(pghaven: Pghaven) -> list[str]:
         "accounts/ana/link?database=hub",
         "databases/hub/logs",
         "databases/hub/logs?session=none",
+        "databases/hub/logs/cleanup",
+        "databases/hub/logs/cleanup?days=30",
+        "databases/hub/logs/generator",
+        f"databases/{DATABASE}/logs/generator",
         "audit",
         "audit/verify",
         "system",
+        "system/databases/hub",
     ]
 
 
