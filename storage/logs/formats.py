@@ -6,6 +6,7 @@ cannot make it, a module that writes the file like `workbook`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -39,8 +40,13 @@ def statement(rows: RowSet, form: Format) -> sql.Composed:
 
 def _csv(rows: RowSet) -> sql.Composed:
     """RFC 4180 with a line of headings. NULL is an empty cell, an empty text is ""."""
-    columns = [(cells.for_csv(cell.kind, cell.value), cell.heading) for cell in rows.cells]
+    columns = [(cells.for_csv(cell.kind, cell.value), _heading(cell.heading)) for cell in rows.cells]
     return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(rows.select(columns))
+
+
+def _heading(name: str) -> str:
+    """What a column is called, made as harmless as a cell: a table's columns may be called anything."""
+    return f"'{name}" if re.match(r"[ \n\v\f]*[=+\-@\t\r]", name) else name
 
 
 def _ndjson(rows: RowSet) -> sql.Composed:

@@ -141,3 +141,15 @@ def test_a_table_of_any_name_becomes_a_sheet(shop: Storage, tables: Connection, 
     assert done.state is JobState.COMPLETED, done.error
     book = openpyxl.load_workbook(shop.logs.exports.get(job.job_id, by="ana").path)
     assert book.worksheets[0]["A2"].value == 1
+
+
+def test_the_name_of_a_column_is_no_formula_either(shop: Storage, tables: Connection) -> None:
+    names = ["=1+1", "  @SUM(1)", "+x", "-x", "\tx", "\rx", "a=1", " a"]
+    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
+    with connect(tables, application="tests") as session:
+        session.execute(sql.SQL("CREATE TABLE formulas ({})").format(columns))
+        session.execute("INSERT INTO formulas DEFAULT VALUES")
+    head, row = as_csv(shop, TableRequest(table="formulas"))
+    assert head == ["'=1+1", "'  @SUM(1)", "'+x", "'-x", "'\tx", "'\rx", "a=1", " a"]
+    assert row == [""] * len(names)
+    assert list(as_json(shop, TableRequest(table="formulas"))[0]) == names
