@@ -148,6 +148,7 @@ class Exports:
             context.step("count")
             rows = self._row_set(session, job.parameters["rows"])
             total = _count(session, rows)
+            context.log(f"{total} rows to write as {form}")
             context.step("write")
 
             def on_rows(done: int) -> None:
@@ -160,6 +161,7 @@ class Exports:
             else:
                 written = workbook.write(session, rows, path, folder=folder, on_rows=on_rows)
             digest, size = _seal(path)
+            context.log(f"{written} rows written: {size} bytes, SHA-256 {digest}")
             self._publish(path, job.job_id)
         context.result(file=name, rows=written, bytes=size, sha256=digest)
 

@@ -46,7 +46,12 @@ def write(session: Session, rows: RowSet, path: Path, *, folder: Path, on_rows: 
     may end it by raising. What is half made lies in `folder`."""
     book = xlsxwriter.Workbook(
         str(path),
-        {"constant_memory": True, "tmpdir": str(folder), "default_date_format": "yyyy-mm-dd hh:mm:ss.000"},
+        {
+            "constant_memory": True,
+            "tmpdir": str(folder),
+            "default_date_format": "yyyy-mm-dd hh:mm:ss.000",
+            "use_zip64": True,  # only where there is more than 4 GB
+        },
     )
     try:
         sheets = _Sheets(book, rows)
@@ -59,8 +64,12 @@ def write(session: Session, rows: RowSet, path: Path, *, folder: Path, on_rows: 
                 if sheets.rows % AT_A_TIME == 0:
                     on_rows(sheets.rows)
         sheets.finish()
-    finally:
-        book.close()
+        on_rows(sheets.rows)  # once more: packing takes long, and nothing ends it
+    except BaseException:
+        for sheet in book.worksheets():
+            sheet._opt_close()  # XlsxWriter knows no other way to give a workbook up without packing it
+        raise
+    book.close()
     on_rows(sheets.rows)
     return sheets.rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +16,7 @@ import pytest
 
 from storage.errors import Conflict, NotFound, StorageError
 from storage.jobs.model import Job, JobState
-from storage.logs import usage, workbook
+from storage.logs import reading, usage, workbook
 from storage.logs.exports import Export
 from storage.logs.filters import UsageFilter
 from storage.logs.formats import STREAMED, Format
@@ -259,6 +260,34 @@ def test_a_job_that_is_ended_leaves_nothing(hub: Storage, hub_database: Connecti
     assert ended.state is JobState.CANCELLED
     assert seen and seen[-1] < 12_013, "in the middle of its work"
     assert_nothing_left(hub)
+
+
+def test_a_workbook_that_is_given_up_is_not_packed_and_leaves_no_open_file(
+    hub: Storage, hub_database: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "book.xlsx"
+
+    def end(rows: int) -> None:
+        raise InterruptedError(rows)
+
+    with reading.reading(hub_database, seconds=0) as session, pytest.raises(InterruptedError):
+        session.execute("BEGIN READ ONLY")
+        rows = hub.logs.usage.row_set(session, OF_ALL)
+        workbook.write(session, rows, path, folder=tmp_path, on_rows=end)
+    assert not path.exists()
+    assert not [name for name in open_files() if name.startswith(str(tmp_path))]
+
+
+def open_files() -> list[str]:
+    return [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_the_log_of_a_job_says_what_it_wrote(hub: Storage, form: Format) -> None:
+    export = made(hub, form)
+    log = "\n".join(line.text for line in hub.jobs.log(export.job.job_id))
+    assert f"13 rows to write as {form.value}" in log
+    assert f"13 rows written: {export.bytes} bytes, SHA-256 {export.sha256}" in log
 
 
 @pytest.mark.parametrize("form", [Format.CSV, Format.XLSX])
