@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class Archiver:
         with self.staging.work(context.job.job_id) as folder:
             path = folder / "rows"
             written = self._write(context, session, target, condition, columns, form, path, expected)
-            key = f"logs/{context.job.database}/{target.table}_{archive_id}.{form.value}.gz"
+            key = f"logs/{context.job.database}/{_in_a_path(target.table)}_{archive_id}.{form.value}.gz"
             recipients = self.destinations.get(destination).recipients if destination else ()
             if recipients:
                 key += encryption.SUFFIX
@@ -168,6 +169,11 @@ class Archiver:
             key=archive.key,
             at=to_text(archive.made_at),
         )
+
+
+def _in_a_path(table: str) -> str:
+    """What a table is called, of letters that lead nowhere: it may be called anything, ../x too."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", table)
 
 
 def _copy(session: Session, statement: sql.Composed, path: Path, report: Callable[[int], None]) -> int:

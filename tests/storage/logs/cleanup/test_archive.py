@@ -96,6 +96,19 @@ def test_an_archive_has_the_rows_that_were_deleted_and_is_plain_text(small: Hub,
     assert small.digest() == everything
 
 
+@pytest.mark.parametrize("table", ["../../outside", "/tmp/outside", "a/b", "..", "客户", 'q"q'])
+def test_the_name_of_a_table_leads_its_archive_nowhere_else(small: Hub, table: str) -> None:
+    quoted = '"' + table.replace('"', '""') + '"'
+    small.rows(f"CREATE TABLE {quoted} (id int, at timestamptz); INSERT INTO {quoted} VALUES (1, '2026-01-01')")
+    request = CleanupRequest(table=f"public.{table}", time_column="at", before=datetime(2026, 2, 1, tzinfo=UTC))
+    job = small.cleaned(request, archive="")
+    archive = only(small)
+    assert archive.table == f"public.{table}"
+    folder = small.cleanup.archives.files / "logs" / "hub"
+    assert small.cleanup.archives.path(archive).resolve().parent == folder.resolve()
+    assert small.put_back(job.result["archive_id"]).result["rows"] == 1
+
+
 def test_a_row_that_changes_after_it_was_archived_is_not_deleted(small: Hub) -> None:
     """Nor one that came, nor one that was moved into another file: none of these is in the archive as it is."""
     small.fill(2000)
