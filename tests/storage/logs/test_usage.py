@@ -15,7 +15,7 @@ from storage.logs import filters
 from storage.logs.filters import UsageFilter
 from storage.logs.query import After
 from storage.opening import Storage
-from storage.postgres.connection import connect
+from storage.postgres.connection import Connection, connect
 from tests.hub import ANA, LEFT, LIN, NEWEST_FIRST, OF_LIN, SUM
 
 pytestmark = pytest.mark.postgres
@@ -72,6 +72,33 @@ def test_a_key_whose_value_is_there_twice_neither_doubles_a_request_nor_loses_it
     assert {row[number]["key"] for number in OF_LIN} == {"desk"}, "the one that is not deleted"
 
 
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ([("gone", True), ("here", False)], "here"),
+        ([("here", False), ("gone", True)], "here"),
+        ([("first", False), ("last", False)], "last"),
+        ([("gone first", True), ("gone last", True)], "gone last"),
+    ],
+)
+def test_of_several_keys_with_one_value_the_newest_that_is_not_deleted_gives_the_name(
+    hub: Storage, hub_database: Connection, keys: list[tuple[str, bool]], name: str
+) -> None:
+    """Whichever of them the server comes upon first."""
+    with connect(hub_database, application="tests") as session:
+        for title, deleted in keys:
+            session.execute(
+                "INSERT INTO keys (user_id, key, name, deleted_at) VALUES (1, 'sk-several', %s,"
+                " CASE WHEN %s THEN timestamptz '2026-11-01Z' END)",
+                [title, deleted],
+            )
+        session.execute(
+            "INSERT INTO message_request (user_id, key, provider_id, model) VALUES (1, 'sk-several', 1, 'its own')"
+        )
+    [found] = hub.logs.usage.page("hub", UsageFilter(model="its own")).rows
+    assert found["key"] == name
+
+
 def test_what_is_deleted_in_the_application_keeps_its_name(row: dict[int, dict[str, Any]]) -> None:
     assert (row[10]["user"], row[10]["key"], row[10]["provider"]) == ("left in spring", "old key", "former")
 
@@ -89,6 +116,19 @@ def test_tokens_that_were_not_counted_are_none_and_old_numbers_count_once(row: d
     assert [row[4][name] for name in COLUMNS[8:14]] == [0, 0, 0, 0, 0, 0]
     assert row[3]["total_tokens"] == 500, "written to the cache as one old number"
     assert row[13]["total_tokens"] == 1 + 2 + 30 + 4, "the new numbers, where they are the larger"
+
+
+@pytest.mark.parametrize("counted", ["cache_creation_5m_input_tokens", "cache_creation_1h_input_tokens"])
+def test_a_total_has_what_was_counted_where_the_rest_was_not(
+    hub: Storage, hub_database: Connection, counted: str
+) -> None:
+    with connect(hub_database, application="tests") as session:
+        session.execute(
+            f"INSERT INTO message_request (user_id, key, provider_id, model, {counted})"
+            " VALUES (1, 'sk-ana', 1, 'its own', 7)".encode()
+        )
+    [found] = hub.logs.usage.page("hub", UsageFilter(model="its own")).rows
+    assert found["total_tokens"] == 7
 
 
 def test_prices_are_exact_to_fifteen_places_and_one_that_is_not_there_is_none(row: dict[int, dict[str, Any]]) -> None:
