@@ -27,6 +27,7 @@ from webapp.api.hub import TAG, database_asked_for
 from webapp.api.problems import Unfit
 from webapp.audited import audited
 from webapp.current import current_account, current_name, storage
+from webapp.language import sentences
 from webapp.openapi import described, shown
 from webapp.permissions import requires
 from webapp.transfer import transferred
@@ -225,7 +226,7 @@ def status(job_id: str) -> Response:
     done, total = job.progress.rows or 0, job.progress.total or 0
     if job.state is JobState.COMPLETED:
         done = total = job.result["rows"]
-    error = str((job.error or {}).get("words") or job.error["kind"]) if job.error else None
+    error = sentences(*(job.error.get(part) for part in ("effect", "cause", "advice"))) if job.error else None
     return answer(
         shown(
             ExportStatus(

@@ -225,8 +225,18 @@ def test_a_job_that_fails_says_so(hub: Storage, admin: Browser, hub_database: Co
         session.execute("ALTER TABLE message_request DROP COLUMN cost_usd")
     hub.runner.run_here(job)
     status = admin.get(answer.headers["Location"]).json
-    assert status and status["status"] == "failed" and status["error"]
+    assert status and status["status"] == "failed"
+    assert status["error"].startswith("Nothing was changed. The application map does not fit this database.")
+    assert "applications of the data folder" in status["error"]
     problem(admin.get(f"{answer.headers['Location']}/download"), 400, "request.invalid")
+
+
+def test_a_job_that_is_ended_says_so(hub: Storage, admin: Browser) -> None:
+    job, answer = queued(hub, admin)
+    hub.jobs.ask_to_stop(job.job_id, by="ana")
+    hub.runner.run_here(job)
+    status = admin.get(answer.headers["Location"]).json
+    assert status and (status["status"], status["error"]) == ("failed", "Nothing was changed. Cancelled by ana.")
 
 
 def test_an_export_that_is_kept_no_longer_and_anothers_are_not_there(
