@@ -74,6 +74,11 @@ def test_a_line_says_whether_the_code_the_time_and_the_error_oldest_first(hub: S
     assert (page.newest, page.before) == (3, None)
 
 
+def test_an_error_that_says_nothing_is_told_by_its_kind(hub: Storage, hub_database: Connection) -> None:
+    probed(hub_database, "false, 504, 9, 'timeout', '', '2026-11-22 12:30+00', 'scheduled'")
+    assert shown(hub, ProbeFilter(text="504")) == ["FAIL 504 9ms timeout"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "texts"),
     [
@@ -83,19 +88,19 @@ def test_a_line_says_whether_the_code_the_time_and_the_error_oldest_first(hub: S
         (ProbeFilter(text="timeout"), ["FAIL - - first line second line"]),
         (ProbeFilter(text="50"), ["FAIL 503 41ms no upstream"]),
         (ProbeFilter(text="%"), []),
-        (ProbeFilter(source="manual"), ["FAIL 429 7ms slow down"]),
+        (ProbeFilter(source="manual"), ["FAIL 429 7ms Slow Down"]),
         (ProbeFilter(since=A_MINUTE_LATER), ["FAIL 503 41ms no upstream", "FAIL - - first line second line"]),
         (ProbeFilter(since=NOON, until=A_MINUTE_LATER), ["OK 200 132ms"]),
-        (ProbeFilter(ok=False, source="manual", text="slow", until=NOON), ["FAIL 429 7ms slow down"]),
+        (ProbeFilter(ok=False, source="manual", text="slow", until=NOON), ["FAIL 429 7ms Slow Down"]),
     ],
 )
 def test_a_filter_lets_through_what_it_says_on_the_page_and_in_the_export(
     hub: Storage, hub_database: Connection, wanted: ProbeFilter, texts: list[str]
 ) -> None:
-    probed(hub_database, "false, 429, 7, 'http', 'slow down', '2026-11-20 09:00+00', 'manual'")
+    probed(hub_database, "false, 429, 7, 'http', 'Slow Down', '2026-11-20 09:00+00', 'manual'")
     expected = texts
     if wanted.ok is False and not wanted.source:
-        expected = ["FAIL 429 7ms slow down", *texts]
+        expected = ["FAIL 429 7ms Slow Down", *texts]
     assert shown(hub, wanted) == expected
     exported = read(hub.logs.probes.text("hub", "1", wanted, zone="UTC"))
     assert [line.partition("] ")[2] for line in exported.splitlines()] == expected
