@@ -72,6 +72,28 @@ def test_the_newest_sessions_come_first_once_each_without_what_the_application_d
     assert page.next is None
 
 
+def test_requests_without_a_session_are_none(hub: Storage, hub_database: Connection) -> None:
+    before = hub.logs.sessions.page("hub").sessions
+    with connect(hub_database, application="tests") as session:
+        session.execute(
+            "INSERT INTO message_request (user_id, key, provider_id, session_id)"
+            " VALUES (1, 'sk-ana', 1, ''), (1, 'sk-ana', 1, NULL)"
+        )
+    assert hub.logs.sessions.page("hub").sessions == before
+
+
+def test_of_two_rows_with_one_number_the_newest_has_the_special_settings(
+    hub: Storage, hub_database: Connection
+) -> None:
+    with connect(hub_database, application="tests") as session:
+        session.execute(
+            "INSERT INTO message_request (user_id, key, provider_id, session_id, request_sequence, special_settings)"
+            " VALUES (1, 'k', 1, 's-twice', 7, '\"older\"'), (1, 'k', 1, 's-twice', 7, '\"newer\"')"
+        )
+    found = hub.logs.sessions.request("hub", "s-twice", 7).details.special_settings
+    assert found is not None and found.text == '"newer"'
+
+
 def test_pages_of_sessions_hold_each_once_also_when_old_requests_of_new_sessions_lie_between(hub: Storage) -> None:
     found, after = [], None
     while True:
