@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 
-from benchmarks import data, downloading, exporting, logs, pages, proving, restoring, taking
+from benchmarks import cleaning, data, downloading, exporting, logs, pages, proving, restoring, taking
 from tests.servers import Server, installation_of, newest_installation, open_folder
 
 MEMORY_BOUND = 150e6
@@ -55,13 +55,15 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
         exported, peak_export = exporting.run(server, connection, work, rounds=options.rounds)
         listed = pages.run(server, connection, work)
         usage = logs.run(server, connection, work, rounds=options.rounds)
+        cleaned, longest = cleaning.run(server, connection, work, rounds=options.rounds)
         downloaded, peak_serve = downloading.run(server, connection, work, backup_id, rounds=options.rounds + 2)
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    for result in (took, replaced, proven, exported, downloaded):
+    for result in (took, replaced, proven, exported, *cleaned, downloaded):
         result.print()
     usage.print()
+    print(f"\nLongest batch of all clean-ups: {longest:.0f} ms (bound {cleaning.LONGEST_MS})")
     peak_serve = max(peak_serve, peak_export)
     peak = max(peak_take, peak_restore, peak_prove, peak_serve)
     print(f"\nLongest time that a reader got no answer around the swap: {max(gaps):.0f} ms (bound {OUTAGE_BOUND:.0f})")
@@ -69,8 +71,9 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
         f"Most resident memory of pghaven: take {peak_take / 1e6:.0f} MB, replace {peak_restore / 1e6:.0f} MB, "
         f"prove {peak_prove / 1e6:.0f} MB, serve {peak_serve / 1e6:.0f} MB (bound {MEMORY_BOUND / 1e6:.0f})"
     )
-    all_met = all(one.met() for one in (took, replaced, proven, exported, downloaded))
-    return all_met and usage.met() and listed and max(gaps) <= OUTAGE_BOUND and peak <= MEMORY_BOUND
+    all_met = all(one.met() for one in (took, replaced, proven, exported, *cleaned, downloaded))
+    all_met &= usage.met() and listed and longest <= cleaning.LONGEST_MS
+    return all_met and max(gaps) <= OUTAGE_BOUND and peak <= MEMORY_BOUND
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def _merge(session: Session, target: LogTarget, columns: tuple[rows.Field, ...])
     returned = [sql.SQL("true AS back"), *([daily.returned()] if daily else [])]
     parts = [
         sql.SQL("come AS ({} RETURNING {})").format(insert, sql.SQL(", ").join(returned)),
-        statistics.groups(daily, "come", "back"),
+        statistics.groups(daily, sql.Identifier("come"), "back"),
     ]
     if daily:
         parts.append(sql.SQL("less AS ({})").format(daily.take_away("groups")))

@@ -146,13 +146,13 @@ def of(target: LogTarget) -> Daily | None:
     return Daily(target.schema, log.daily, _key(log), written(log.only or "true"), tuple(sums))
 
 
-def groups(daily: Daily | None, source: str, *also: str) -> sql.Composed:
+def groups(daily: Daily | None, source: sql.Composable, *also: str) -> sql.Composed:
     """A WITH query `groups` of what stands in `source`: how many `rows` have each value of `also`; with sums that are
     kept, by their key as well."""
     by = _listed([*also, *(["counts", *KEY] if daily else [])])
     sums = sql.SQL(", {}").format(daily.grouped()) if daily and daily.sums else sql.SQL("")
     return sql.SQL("groups AS MATERIALIZED (SELECT {by}, count(*) AS rows{sums} FROM {source} GROUP BY {by})").format(
-        by=by, sums=sums, source=sql.Identifier(source)
+        by=by, sums=sums, source=source
     )
 
 

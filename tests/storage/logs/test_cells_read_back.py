@@ -16,12 +16,15 @@ import openpyxl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
+from storage.logs import cells as cells_in_sql
 from storage.logs import usage, workbook
 from storage.logs.filters import UsageFilter
 from storage.logs.formats import Format
 from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
+from tests.servers import Server
 
 pytestmark = pytest.mark.postgres
 
@@ -98,6 +101,21 @@ def test_every_cell_comes_back_through_the_csv_module_and_json(
     assert [row["Session ID"] for row in rows] == [f"s-{number}" for number in range(1, len(table) + 1)]
     lines = [json.loads(line) for line in exported(hub, Format.NDJSON).split(b"\n")[:-1]]
     assert [(line["model"], line["endpoint"]) for line in lines] == list(table)
+
+
+def test_cells_of_a_database_in_another_encoding_are_guarded(server: Server) -> None:
+    with connect(server.connection, application="tests") as session:
+        session.execute("CREATE DATABASE chinese TEMPLATE template0 ENCODING 'EUC_CN' LOCALE 'C'")
+    try:
+        with connect(server.connection.to("chinese"), application="tests") as session:
+            found = session.execute(
+                sql.SQL(
+                    "SELECT {} FROM (VALUES (1, '客户'), (2, '=客户'), (3, ' @客户'), (4, '-1')) AS given (n, cell)"
+                ).format(cells_in_sql.guarded(sql.Identifier("cell")))
+            )
+            assert [cell for (cell,) in found] == ["客户", "'=客户", "' @客户", "-1"]
+    finally:
+        server.drop_database("chinese")
 
 
 # LibreOffice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -78,6 +79,39 @@ def test_nothing_is_deleted_where_the_sums_cannot_be_kept(small: Hub) -> None:
     job = small.run(ALL)
     assert refusal_of(job).startswith("Nothing was deleted.")
     assert len(small.ids()) == 14
+
+
+def test_a_row_that_a_trigger_keeps_is_in_no_sum(small: Hub) -> None:
+    before = small.sums()
+    small.rows("CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    small.rows(
+        "CREATE TRIGGER keep BEFORE DELETE ON message_request FOR EACH ROW WHEN (OLD.id IN (1, 3))"
+        " EXECUTE FUNCTION keep()"
+    )
+    job = small.cleaned(ALL)
+    assert {1, 3} <= set(small.ids())
+    assert job.result["rows"] == 14 - len(small.ids())
+    assert small.sums() == before
+    assert small.ask("SELECT sum(requests) FROM usage_daily") > 0
+
+
+def test_a_row_that_the_application_changes_while_it_is_deleted_is_summed_up_as_it_went(small: Hub) -> None:
+    before = small.sums()
+    small.rows(
+        "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN OLD; END $$"
+    )
+    small.rows(
+        "CREATE TRIGGER rest BEFORE DELETE ON message_request FOR EACH ROW WHEN (OLD.id = 1) EXECUTE FUNCTION rest()"
+    )
+    job, _ = small.cleanup.start("hub", ALL, by="ana", background=False)
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(small.storage.runner.run_here, job)
+        while not small.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+            assert not running.done()
+        small.rows("UPDATE message_request SET cost_usd = cost_usd + 1000, input_tokens = 5 WHERE id = 3")
+        assert running.result().state is JobState.COMPLETED
+    assert 3 not in small.ids()
+    assert small.sums()[6] == before[6] + 1000
 
 
 @pytest.mark.slow
