@@ -90,7 +90,7 @@ class SessionQuery:
             sql.SQL("count(*)"),
             sql.SQL("min({})").format(self._usage.time),
             sql.SQL("max({})").format(self._usage.time),
-            sql.SQL("sum({})").format(self._usage.value("cost") or sql.NULL),
+            sql.SQL("sum({})").format(self._usage.value("cost") or sql.SQL("NULL::numeric")),
             sql.SQL("min({}::text)").format(user or sql.NULL),
             sql.SQL("max({})").format(self._sequence),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from storage.applications.sessions import Part, SessionLog
 from storage.databases.session_store import shown_address
@@ -36,6 +36,16 @@ class Stored:
     @property
     def whole(self) -> bool:
         return len(self.value) == self.size
+
+
+class RequestStore(Protocol):
+    """Where the details of requests are, whatever keeps them."""
+
+    def count(self, session: str) -> int: ...
+
+    def kept(self, requests: Collection[Request]) -> frozenset[Request]: ...
+
+    def read(self, session: str, sequence: int, *, most: int = NEVER_MORE) -> Mapping[Part, Stored]: ...
 
 
 class SessionStore:

@@ -1,7 +1,7 @@
 """An application's sessions: which there are, what their requests were, and the same as JSON.
 
-That a request was made, its usage log says. How it was made, the application's session store says for a few minutes:
-where that is not known, silent, or has forgotten, what the usage log has remains.
+That a request was made, its usage log says. How it was made, the application's session store says for a few minutes,
+or a table: where that is not known, silent, or has forgotten, what the usage log has remains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from storage.logs.reading import locate
 from storage.logs.session_facts import LoggedRequest, RequestView, SessionPage, SessionsPage, SessionSummary
 from storage.logs.session_query import SUMMARY, Behind, SessionQuery
 from storage.logs.session_request import SHOWN_BYTES
-from storage.logs.session_store import NoStore, SessionStore
+from storage.logs.session_rows import SessionTable
+from storage.logs.session_store import NoStore, RequestStore, SessionStore
 from storage.logs.session_stream import SessionStream
 from storage.postgres.snapshot import Session
 
@@ -151,9 +152,13 @@ class SessionLogs:
             yield session, SessionQuery(locate(session, self.applications))
 
     @contextmanager
-    def _store(self, profile: DatabaseProfile, application: ApplicationMap) -> Iterator[SessionStore]:
+    def _store(self, profile: DatabaseProfile, application: ApplicationMap) -> Iterator[RequestStore]:
         """Raises NoStore where there is none to be asked."""
         log = application.sessions
+        if log is not None and log.rows is not None:
+            with reading.reading(profile.connection) as session:
+                yield SessionTable(session, locate(session, self.applications), log.rows)
+            return
         if log is None or not log.keys:
             raise NoStore(
                 say("The map of %(application)s does not say where it keeps the details of requests.",
@@ -212,7 +217,7 @@ def _following(rows: list[LoggedRequest], size: int) -> Behind | None:
 
 
 def _with_unlogged(
-    store: SessionStore, session: str, rows: list[LoggedRequest], *, after: Behind | None, size: int
+    store: RequestStore, session: str, rows: list[LoggedRequest], *, after: Behind | None, size: int
 ) -> tuple[list[LoggedRequest], Behind | None]:
     """The rows, `size` and perhaps one more, with what the store knows of them, and the requests between them that
     only the store knows; and where the next page begins."""
@@ -231,7 +236,7 @@ def _with_unlogged(
     return sorted(everything, key=lambda one: one.sequence), following
 
 
-def _newest_kept(store: SessionStore, session: str) -> int:
+def _newest_kept(store: RequestStore, session: str) -> int:
     """0 where there is none."""
     count = store.count(session)
     among = [(session, n) for n in range(max(1, count - MOST_UNLOGGED), count + 1)]
