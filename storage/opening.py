@@ -137,7 +137,9 @@ class Storage:
         self.backups = self._backups(folder)
         self.exporter = self._exporter(folder)
         self.uploads = self._uploads()
-        self.destinations = Destinations(metadata / "destinations", box=self.box, clock=clock, locks=self.locks)
+        self.destinations = Destinations(
+            metadata / "destinations", box=self.box, clock=clock, locks=self.locks, data_folder=folder
+        )
         self.copying = Copying(
             catalog=self.backups.catalog,
             destinations=self.destinations,
@@ -145,6 +147,8 @@ class Storage:
             staging=self.staging,
             installations=self.programs,
             clock=clock,
+            zone=ZoneInfo(settings.time_zone),
+            in_use=lambda name: named_by(self.jobs.active(name)),
         )
         self.trash = self._trash()
         self.retention = self._retention(metadata)

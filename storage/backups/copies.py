@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ class CopyState(StrEnum):
     FAILED = "failed"
     """The last try failed; it is tried again."""
     DAMAGED = "damaged"
-    """What lies there is not what was written."""
+    """What lies there is not what was written; it is written anew."""
     DELETED = "deleted"
     """Older than the destination keeps its copies."""
 
@@ -77,29 +77,6 @@ def pause(tries: int) -> timedelta:
 
 
 def due_again(copy: Copy, now: datetime) -> bool:
-    return copy.state is CopyState.FAILED and copy.at is not None and now >= copy.at + pause(copy.tries)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What decides whether a copy stays at its destination."""
-
-    backup_id: str
-    database: str
-    taken_at: datetime
-    pinned: bool
-
-
-def expired(copies: Iterable[Kept], *, keep_days: int, now: datetime) -> list[Kept]:
-    """The copies of one destination that are older than it keeps them; never the newest of a database, never a pinned
-    one, and none where `keep_days` is 0."""
-    if not keep_days:
-        return []
-    newest: dict[str, Kept] = {}
-    everything = sorted(copies, key=lambda copy: copy.taken_at)
-    for copy in everything:
-        newest[copy.database] = copy
-    oldest = now - timedelta(days=keep_days)
-    return [
-        copy for copy in everything if copy.taken_at < oldest and not copy.pinned and newest[copy.database] is not copy
-    ]
+    """Whether a copy that did not come off, or is no longer what was written, is to be made anew."""
+    failed = copy.state in (CopyState.FAILED, CopyState.DAMAGED)
+    return failed and copy.at is not None and now >= copy.at + pause(copy.tries)

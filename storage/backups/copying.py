@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from storage import reserve
+from storage.backups import retention
 from storage.backups.catalog import Catalog, publish
-from storage.backups.copies import Copy, CopyState, Kept, due_again, expired
+from storage.backups.copies import Copy, CopyState, due_again
+from storage.backups.policies import Policy
+from storage.backups.preflight import check_space, disk_full
 from storage.backups.record import BackupRecord, BackupState
 from storage.backups.verify import file_sha256, installation_for, other_content, verify_archive
 from storage.clock import Clock
@@ -21,7 +28,8 @@ from storage.destinations import encryption
 from storage.destinations.destination import Destination
 from storage.destinations.registry import Destinations
 from storage.destinations.store import Store
-from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, say
+from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, Unavailable, say
+from storage.identifiers import checked_name, is_id
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, Progress
 from storage.jobs.runner import JobRunner
@@ -46,7 +54,11 @@ class Copying:
         staging: Staging,
         installations: Callable[[], Sequence[Installation]],
         clock: Clock,
+        zone: ZoneInfo,
+        in_use: Callable[[str], Collection[str]],
     ) -> None:
+        """`zone` is where days begin; `in_use` names the backups of a database that jobs were asked for with."""
+        self._zone, self._in_use = zone, in_use
         self.catalog, self.destinations, self.runner = catalog, destinations, runner
         self._staging, self._installations, self._clock = staging, installations, clock
         self._identities: dict[tuple[str, str], Secret] = {}
@@ -108,13 +120,15 @@ class Copying:
             if before is not None and before.state is CopyState.COMPLETE:
                 copy = before
             else:
-                copy = self._written(context, record, destination)
+                copy = self._written(context, record, destination, before)
             self._check(context, record, destination, copy)
         except StorageError as error:
             self._note_failure(record, destination, before, error)
             raise
 
-    def _written(self, context: JobContext, record: BackupRecord, destination: Destination) -> Copy:
+    def _written(
+        self, context: JobContext, record: BackupRecord, destination: Destination, before: Copy | None
+    ) -> Copy:
         context.step("copy")
         path = self.catalog.good_archive(record)
         store = Store(destination)
@@ -123,9 +137,8 @@ class Copying:
             sha256 = record.sha256
             if destination.recipients:
                 key += encryption.SUFFIX
-                encrypted = folder / "encrypted"
-                encryption.encrypt(path, encrypted, destination.recipients, watch=context.checkpoint)
-                path, sha256 = encrypted, file_sha256(encrypted, watch=context.checkpoint)
+                path = self._encrypted(context, path, folder / "encrypted", destination.recipients)
+                sha256 = file_sha256(path, watch=context.checkpoint)
             size = path.stat().st_size
             store.put_file(key, path, watch=context.checkpoint, on_bytes=_reporter(context, "copy", size))
         copy = Copy(
@@ -136,6 +149,7 @@ class Copying:
             sha256=sha256,
             encrypted=bool(destination.recipients),
             at=self._clock(),
+            tries=before.tries if before is not None else 0,
         )
         store.put_bytes(key + _RECORD, _beside(record, copy))
         context.log(f"{size} bytes written to {destination.name} as {key}")
@@ -149,17 +163,18 @@ class Copying:
                 copy.key, watch=context.checkpoint, on_bytes=_reporter(context, "check", copy.bytes, copy.bytes)
             )
         except NotFound as error:
-            self._keep(record, copy.with_(state=CopyState.DAMAGED, checked_at=self._clock()))
+            self._keep(record, self._damaged(copy))
             raise Damaged(
                 say("The copy is no longer at %(name)s.", name=destination.name),
                 effect=say("The backup itself is as it was."),
-                advice=say("It is copied again when you ask for it."),
+                advice=say("It is copied again by itself."),
             ) from error
         if found != copy.sha256:
-            self._keep(record, copy.with_(state=CopyState.DAMAGED, checked_at=self._clock()))
+            self._keep(record, self._damaged(copy))
             raise Damaged(
                 say("The copy at %(name)s is not what was written.", name=destination.name),
                 effect=say("The backup itself is as it was."),
+                advice=say("It is copied again by itself."),
                 words=str(other_content(found, copy.sha256)),
             )
         self._keep(record, copy.with_(state=CopyState.COMPLETE, checked_at=self._clock(), tries=0, error=None))
@@ -173,6 +188,8 @@ class Copying:
         context.result(backup_id=record.backup_id)
         with self._staging.work(context.job.job_id) as folder:
             fetched = folder / "fetched"
+            # An encrypted copy and what is in it lie side by side for a while.
+            check_space(folder, copy.bytes + (record.bytes if copy.encrypted else 0))
             report = _reporter(context, "fetch", copy.bytes)
             Store(self.destinations.get(copy.destination)).fetch(
                 copy.key, fetched, watch=context.checkpoint, on_bytes=report
@@ -199,6 +216,12 @@ class Copying:
         self.catalog.record_verification(record, verification)
         context.log(f"the archive is back from {copy.destination}, and is as it was written")
 
+    def _encrypted(self, context: JobContext, source: Path, target: Path, recipients: Sequence[str]) -> Path:
+        check_space(target.parent, source.stat().st_size)
+        with _written_here(target):
+            encryption.encrypt(source, target, recipients, watch=context.checkpoint)
+        return target
+
     def _decrypted(self, context: JobContext, source: Path, target: Path) -> Path:
         job = context.job
         identity = self._identities.pop((str(job.parameters["backup_id"]), str(job.parameters["destination"])), None)
@@ -208,9 +231,14 @@ class Copying:
                 effect=say("Nothing was brought back."),
                 advice=say("Run: pghaven backups fetch ID --identity FILE, with the file of the secret key."),
             )
-        encryption.decrypt(source, target, identity.reveal, watch=context.checkpoint)
+        with _written_here(target):
+            encryption.decrypt(source, target, identity.reveal, watch=context.checkpoint)
         source.unlink()
         return target
+
+    def _damaged(self, copy: Copy) -> Copy:
+        now = self._clock()
+        return copy.with_(state=CopyState.DAMAGED, at=now, checked_at=now, tries=copy.tries + 1)
 
     def _keep(self, record: BackupRecord, copy: Copy) -> None:
         self.catalog.change(record.backup_id, lambda current: current.with_copy(copy))
@@ -239,24 +267,45 @@ class Copying:
         return deleted
 
     def _expire_at(self, destination: Destination) -> list[str]:
-        there = {
-            record.backup_id: (record, copy)
-            for record in self.catalog.all()
-            if (copy := record.copy_at(destination.name)) is not None and copy.state is CopyState.COMPLETE
-        }
-        kept = [
-            Kept(record.backup_id, record.database, record.started_at, record.pinned) for record, _ in there.values()
+        if not destination.keep_days:
+            return []
+        records = {record.backup_id: record for record in self.catalog.all()}
+        old = [
+            records[decision.backup_id]
+            for database in sorted({record.database for record in records.values()})
+            for decision in self._plan(destination, database).expired
         ]
-        old = expired(kept, keep_days=destination.keep_days, now=self._clock())
         store = Store(destination) if old else None
-        for one in old:
+        for record in old:
             assert store is not None
-            record, copy = there[one.backup_id]
+            copy = record.copy_at(destination.name)
+            assert copy is not None
             # The record first: what is left of a deletion that was cut off is a copy that nobody counts on.
             self._keep(record, copy.with_(state=CopyState.DELETED, at=self._clock()))
             store.delete(copy.key + _RECORD)
             store.delete(copy.key)
-        return [one.backup_id for one in old]
+        return [record.backup_id for record in old]
+
+    def _plan(self, destination: Destination, database: str) -> retention.Plan:
+        """What stays there of a database: by the rules of the destination, and never less than retention keeps here
+        whatever the rules are."""
+        records = self.catalog.find(database=database)
+        policy = Policy(
+            database=database,
+            days=destination.keep_days,
+            weekly=destination.weekly,
+            monthly=destination.monthly,
+            yearly=destination.yearly,
+            minimum=1,
+            snapshot_days=destination.keep_days,
+        )
+        return retention.decide(
+            retention.facts_at(records, destination.name, in_use=self._in_use(database)),
+            policy,
+            now=self._clock(),
+            zone=self._zone,
+            paused=retention.failing(records),
+        )
 
     def rebuild(self, destination: str) -> list[BackupRecord]:
         """Bring back the records that are unknown here, from beside the copies of a destination; returns them.
@@ -264,24 +313,60 @@ class Copying:
         Their archives are not here: they are *missing* until they are fetched.
         """
         store = Store(self.destinations.get(destination))
-        known = {record.backup_id for record in self.catalog.all()}
+        here = self.catalog.all()
+        known, taken = {record.backup_id for record in here}, {record.archive for record in here}
         sizes = {entry.key: entry.bytes for entry in store.list()}
         found = []
         for key in sorted(sizes):
             if not key.endswith(_RECORD) or key.removesuffix(_RECORD) not in sizes:
                 continue
             try:
-                record = BackupRecord.from_json(json.loads(store.read(key)))
-            except (StorageError, KeyError, TypeError, ValueError) as error:
+                record = _foreign(json.loads(store.read(key)))
+            except (StorageError, KeyError, TypeError, ValueError, AttributeError) as error:
                 logger.warning("%s at %s is not the record of a backup: %s", key, destination, error)
                 continue
             copy = record.copy_at(destination)
-            if record.backup_id in known or copy is None or copy.bytes != sizes[copy.key]:
+            if record.backup_id in known or copy is None or copy.bytes != sizes.get(copy.key):
+                continue
+            if record.archive in taken:
+                logger.warning("%s at %s names the archive of another backup: %s", key, destination, record.archive)
                 continue
             missing = record.with_copy(copy.with_(state=CopyState.COMPLETE)).with_(state=BackupState.MISSING)
             self.catalog.save(missing)
+            known.add(missing.backup_id)
+            taken.add(missing.archive)
             found.append(missing)
         return found
+
+
+@contextmanager
+def _written_here(path: Path) -> Iterator[None]:
+    """Say of a disk of this machine that it is full, or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if reserve.is_full(error):
+            raise disk_full(path.parent, free=0, needed=1) from error
+        raise Unavailable(
+            say("%(path)s could not be written: %(reason)s", path=str(path), reason=error.strerror or str(error))
+        ) from error
+
+
+def _foreign(data: Any) -> BackupRecord:
+    """A record as somebody else may have written it: it names no file but one in the folder of its database's archives.
+
+    What its archive and its copies are called decides what a fetch replaces, and what is deleted in time.
+    """
+    record = BackupRecord.from_json(data)
+    name = record.archive.rpartition("/")[2]
+    if not is_id(record.backup_id) or record.archive != f"archives/{checked_name(record.database)}/{name}":
+        raise ValueError(f"{record.archive!r} is no place for an archive of {record.database!r}")
+    if not name.endswith(".dump") or name.startswith(".") or not name.isprintable():
+        raise ValueError(f"{name!r} is not the name of an archive")
+    keys = {"", f"{record.database}/{name}", f"{record.database}/{name}{encryption.SUFFIX}"}
+    if strange := {copy.key for copy in record.copies} - keys:
+        raise ValueError(f"{strange} are no copies of {name!r}")
+    return record.with_(trashed=None)
 
 
 def _is_due(record: BackupRecord, destination: Destination, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from storage.backups.copies import CopyState
 from storage.backups.policies import Policy
 from storage.backups.record import TAKEN_WHOLE, BackupKind, BackupRecord, BackupState
 from storage.errors import Message, say, say_count
@@ -85,6 +86,24 @@ def facts(records: Iterable[BackupRecord], *, in_use: Collection[str] = ()) -> l
         )
         for record in records
         if record.state in TAKEN_WHOLE and not record.let_go
+    ]
+
+
+def facts_at(records: Iterable[BackupRecord], destination: str, *, in_use: Collection[str] = ()) -> list[Kept]:
+    """The facts of those records that have a good copy at a destination, whatever became of their archives here."""
+    return [
+        Kept(
+            backup_id=record.backup_id,
+            at=record.started_at,
+            kind=record.kind,
+            proven=record.proof is not None and record.proof.good,
+            no_logs=record.no_logs,
+            pinned=record.pinned,
+            in_use=record.backup_id in in_use,
+            bytes=copy.bytes,
+        )
+        for record in records
+        if (copy := record.copy_at(destination)) is not None and copy.state is CopyState.COMPLETE
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -37,7 +38,11 @@ class Destination:
     databases: tuple[str, ...] = ()
     """Whose backups are copied there; none means all."""
     keep_days: int = DEFAULT_KEEP_DAYS
-    """Copies older than this are deleted there, but never the newest of a database; 0 keeps all."""
+    """Copies older than this are deleted there, unless something else keeps them; 0 keeps all."""
+    weekly: int = 0
+    """Of what is older, one of each of so many weeks that have a copy stays; `monthly` and `yearly` the same."""
+    monthly: int = 0
+    yearly: int = 0
     recipients: tuple[str, ...] = ()
     """Public age keys: with any, copies are encrypted before they leave."""
     added_at: datetime | None = None
@@ -58,6 +63,19 @@ class Destination:
         path = f"/{quote(self.prefix)}" if self.prefix else ""
         return f"{self.scheme}://{self.bucket}{path}{'?' if asked else ''}{asked}"
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where copies lie, however it was typed: two that are equal would write over each other's."""
+        if self.scheme == "file":
+            return self.scheme, str(Path(self.prefix).resolve())
+        folder = "/".join(part for part in self.prefix.split("/") if part)
+        whose = self.options.get("account_name") or self.access_key if self.scheme == "az" else ""
+        return self.scheme, self.options.get("endpoint", "").rstrip("/"), whose, self.bucket, folder
+
+    def is_within(self, folder: Path) -> bool:
+        """Whether copies would lie in this folder of this machine, or below it."""
+        return self.scheme == "file" and Path(self.prefix).resolve().is_relative_to(folder.resolve())
+
     def to_json(self, box: SecretBox) -> dict[str, Any]:
         return {
             "format": 1,
@@ -70,6 +88,9 @@ class Destination:
             "secret_key": box.close(self.secret_key) if self.secret_key else "",
             "databases": list(self.databases),
             "keep_days": self.keep_days,
+            "weekly": self.weekly,
+            "monthly": self.monthly,
+            "yearly": self.yearly,
             "recipients": list(self.recipients),
             "added_at": to_text(self.added_at),
             "added_by": self.added_by,
@@ -89,6 +110,10 @@ class Destination:
                     secret_key=box.open(data["secret_key"]) if data["secret_key"] else None,
                     databases=tuple(data["databases"]),
                     keep_days=data["keep_days"],
+                    # Not in the first records.
+                    weekly=data.get("weekly", 0),
+                    monthly=data.get("monthly", 0),
+                    yearly=data.get("yearly", 0),
                     recipients=tuple(data["recipients"]),
                     added_at=from_text(data["added_at"]),
                     added_by=data["added_by"],

@@ -17,11 +17,13 @@ from storage.secret import SecretBox
 logger = logging.getLogger(__name__)
 
 MOST_DAYS = 36_500
+MOST_PERIODS = 1000
 
 
 class Destinations:
-    def __init__(self, folder: Path, *, box: SecretBox, clock: Clock, locks: FileLocks) -> None:
-        self._clock, self._locks = clock, locks
+    def __init__(self, folder: Path, *, box: SecretBox, clock: Clock, locks: FileLocks, data_folder: Path) -> None:
+        """`data_folder` is where the archives themselves lie: no place for copies of them."""
+        self._clock, self._locks, self._data_folder = clock, locks, data_folder
         self._records: Records[Destination] = Records(
             folder,
             decode=lambda data: Destination.from_json(data, box),
@@ -41,15 +43,29 @@ class Destinations:
             raise NotFound(say("There is no destination “%(name)s” here.", name=name[:80])) from None
 
     def add(self, destination: Destination, *, by: str) -> Destination:
-        """Keep a new one. Raises Conflict when the name is taken, Invalid for a name or a number that cannot be."""
+        """Keep a new one. Raises Conflict when the name or the place is taken, Invalid for a name, a number or a place
+        that cannot be."""
         checked_name(destination.name)
         _checked(destination)
+        if destination.is_within(self._data_folder):
+            raise Invalid(
+                say("%(folder)s is in the data folder of pghaven, where the archives themselves lie.",
+                    folder=destination.prefix),
+                advice=say("Name a folder outside of it, on another disk if there is one."),
+            )  # fmt: skip
         with self._changing():
-            if any(one.name == destination.name for one in self.all()):
-                raise Conflict(
-                    say("There is a destination “%(name)s” here already.", name=destination.name),
-                    advice=say("Choose another name."),
-                )
+            for one in self.all():
+                if one.name == destination.name:
+                    raise Conflict(
+                        say("There is a destination “%(name)s” here already.", name=destination.name),
+                        advice=say("Choose another name."),
+                    )
+                # Each deletes by its own rules, and would delete what the other counts on.
+                if one.place == destination.place:
+                    raise Conflict(
+                        say("%(name)s is this very place already.", name=one.name),
+                        advice=say("Choose another folder there."),
+                    )
             added = destination.with_(added_at=self._clock(), added_by=by)
             self._records.save(added)
         return added
@@ -74,6 +90,8 @@ class Destinations:
 def _checked(destination: Destination) -> None:
     if not 0 <= destination.keep_days <= MOST_DAYS:
         raise Invalid(say("Copies can be kept from 0 (for ever) to %(most)s days.", most=MOST_DAYS))
+    if not all(0 <= count <= MOST_PERIODS for count in (destination.weekly, destination.monthly, destination.yearly)):
+        raise Invalid(say("Copies of 0 to %(most)s weeks, months or years can be kept.", most=MOST_PERIODS))
 
 
 def _say_damaged(path: Path, error: InvalidRecord) -> None:

@@ -47,6 +47,9 @@ def list_(as_json: bool) -> None:
 @click.option("--secret-stdin", is_flag=True, help="Read the secret key from the first line of standard input.")
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Copy its backups alone. May be repeated.")
 @click.option("--keep-days", type=int, default=DEFAULT_KEEP_DAYS, show_default=True, help="0 keeps copies for ever.")
+@click.option("--keep-weekly", "weekly", type=int, default=0, help="Of what is older, one of each of so many weeks.")
+@click.option("--keep-monthly", "monthly", type=int, default=0, help="One of each of so many months.")
+@click.option("--keep-yearly", "yearly", type=int, default=0, help="One of each of so many years.")
 @click.option("--recipient", "recipients", multiple=True, metavar="AGE1…", help="Encrypt copies for this age key.")
 @click.option("--no-test", is_flag=True, help="Do not try it out.")
 @answers.with_json
@@ -56,6 +59,9 @@ def add(
     secret_stdin: bool,
     databases: tuple[str, ...],
     keep_days: int,
+    weekly: int,
+    monthly: int,
+    yearly: int,
     recipients: tuple[str, ...],
     no_test: bool,
     as_json: bool,
@@ -71,7 +77,12 @@ def add(
             raise Invalid(say("There is no secret on standard input."))
         destination = replace(destination, secret_key=Secret(secret))
     destination = destination.with_(
-        databases=databases, keep_days=keep_days, recipients=encryption.checked_recipients(recipients)
+        databases=databases,
+        keep_days=keep_days,
+        weekly=weekly,
+        monthly=monthly,
+        yearly=yearly,
+        recipients=encryption.checked_recipients(recipients),
     )
     with opened(may_make=True) as storage:
         for database in databases:
@@ -193,5 +204,8 @@ def _facts(destination: Destination) -> dict[str, Any]:
         "has_secret": bool(destination.secret_key),
         "databases": list(destination.databases),
         "keep_days": destination.keep_days,
+        "weekly": destination.weekly,
+        "monthly": destination.monthly,
+        "yearly": destination.yearly,
         "recipients": list(destination.recipients),
     }

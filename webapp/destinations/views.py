@@ -21,7 +21,8 @@ from webapp.permissions import requires
 
 bp = Blueprint("destinations", __name__)
 
-FIELDS = ("name", "url", "databases", "keep_days", "recipients")
+PERIODS = ("weekly", "monthly", "yearly")
+FIELDS = ("name", "url", "databases", "keep_days", *PERIODS, "recipients")
 """What the form shows again when it was refused; the secret is not among them."""
 
 
@@ -110,19 +111,27 @@ def _read() -> Destination:
     destination = parse_url(form.get("name", "").strip(), form.get("url", ""))
     if secret := form.get("secret", "").strip():
         destination = destination.with_(secret_key=Secret(secret))
-    keep_days = form.get("keep_days", "").strip() or str(DEFAULT_KEEP_DAYS)
-    if not keep_days.isascii() or not keep_days.isdigit():
-        raise Invalid(say("“%(value)s” is not a number of days.", value=keep_days[:20]))
+    numbers = {name: _number(form.get(name, ""), usual=0) for name in PERIODS}
     databases = (
         tuple(re.split(r"[\s,]+", form.get("databases", "").strip())) if form.get("databases", "").strip() else ()
     )
     for name in databases:
         storage().databases.get(name)
     return destination.with_(
-        keep_days=int(keep_days[:6]),
+        keep_days=_number(form.get("keep_days", ""), usual=DEFAULT_KEEP_DAYS),
+        **numbers,
         databases=databases,
         recipients=encryption.checked_recipients(form.get("recipients", "").splitlines()),
     )
+
+
+def _number(text: str, *, usual: int) -> int:
+    text = text.strip()
+    if not text:
+        return usual
+    if not text.isascii() or not text.isdigit():
+        raise Invalid(say("“%(value)s” is not a whole number.", value=text[:20]))
+    return int(text[:6])
 
 
 def _page(error: StorageError | None = None) -> str:

@@ -178,7 +178,11 @@ def _backup(asked: Asked) -> BackupRecord:
 def _unusable(record: BackupRecord) -> str:
     newest = storage().backups.catalog.newest_good(record.database, besides=record.backup_id)
     registered = any(profile.name == record.database for profile in storage().databases.all())
-    return render_template("restores/unusable.html", backup=record, newest=newest, registered=registered)
+    # A copy elsewhere is as good: what brings it back is on this page, too.
+    names = [destination.name for destination in storage().destinations.all()] if record.copied else []
+    return render_template(
+        "restores/unusable.html", backup=record, newest=newest, registered=registered, destinations=names
+    )
 
 
 def _plan_page(asked: Asked, decided: RestorePlan, *, changed: bool = False) -> str:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pyrage
 import pytest
 
-from storage.backups.copies import Copy, CopyState, Kept, due_again, expired, pause
+from storage.backups.copies import Copy, CopyState, due_again, pause
+from storage.backups.proof import Outcome, Proof
 from storage.backups.record import BackupRecord, BackupState
-from storage.destinations.destination import Destination
+from storage.destinations.destination import Destination, parse_url
 from storage.destinations.store import Store
 from storage.jobs.model import Job, JobState
 from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection, connect
 from storage.secret import Secret
+from storage.settings import Settings
+from tests.builders import a_backup
 from tests.storage.destinations.places import ObjectServer, Place
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -38,7 +45,7 @@ def take(storage: Storage) -> BackupRecord:
     return storage.backups.catalog.get(str(done.result["backup_id"]))
 
 
-def keep_at(storage: Storage, destination: Destination, **changes: object) -> Destination:
+def keep_at(storage: Storage, destination: Destination, **changes: Any) -> Destination:
     return storage.destinations.add(destination.with_(**changes), by="tests")
 
 
@@ -157,6 +164,48 @@ def test_the_catalog_is_rebuilt_from_a_destination_alone(storage: Storage, place
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"archive": "/etc/cron.d/x.dump"},
+        {"archive": "archives/shop/../../secret.dump"},
+        {"archive": "secret.key"},
+        {"database": "../shop"},
+        {"id": "../../x"},
+        {"copies": "elsewhere/another.dump"},
+        {"archive": "that of the present one"},
+    ],
+    ids=str,
+)
+def test_a_forged_record_at_a_destination_names_no_file_of_this_machine(
+    storage: Storage, tmp_path: Path, forged: dict[str, str]
+) -> None:
+    record = take(storage)
+    destination = keep_at(storage, parse_url("away", str(tmp_path / "copies")))
+    copy_now(storage, record, "away")
+    key = f"{record.database}/backup_of_another_day.dump"
+    data = storage.backups.catalog.get(record.backup_id).to_json()
+    data |= {"id": "20260101T000000Z-abcdef", "archive": f"archives/{key}"}
+    [copy] = data["copies"]
+    copy["key"] = key
+    store = Store(destination)
+    store.put_bytes(key, store.read(copy_of(storage, record, "away").key))
+    store.put_bytes(key + ".json", json.dumps(data | {"id": "20260101T000000Z-fedcba"}).encode())
+    assert [found.archive for found in storage.copying.rebuild("away")] == [f"archives/{key}"], "one that is honest"
+    storage.backups.catalog.forget("20260101T000000Z-fedcba")
+    match forged:
+        case {"copies": other}:
+            store.put_bytes(other, b"x")
+            data["copies"].append(copy | {"destination": "other", "key": other})
+        case {"archive": "that of the present one"}:
+            data["archive"] = record.archive
+        case _:
+            data |= forged
+    store.put_bytes(key + ".json", json.dumps(data).encode())
+    assert storage.copying.rebuild("away") == []
+
+
+@pytest.mark.postgres
 def test_an_encrypted_copy_is_opened_by_the_reference_program_and_by_its_key_alone(
     storage: Storage, place: Place, tmp_path: Path
 ) -> None:
@@ -181,14 +230,105 @@ def test_an_encrypted_copy_is_opened_by_the_reference_program_and_by_its_key_alo
     assert storage.backups.catalog.get(record.backup_id).good
 
 
-def kept(days_ago: int, *, database: str = "shop", pinned: bool = False) -> Kept:
-    return Kept(f"{database}-{days_ago}", database, NOON - timedelta(days=days_ago), pinned)
+AWAY = Copy(destination="away", state=CopyState.COMPLETE, key="shop/x", bytes=1, sha256="0")
 
 
-def test_old_copies_go_but_never_the_newest_of_a_database_nor_a_pinned_one() -> None:
-    copies = [kept(1), kept(31), kept(40, pinned=True), kept(90, database="wiki"), kept(91, database="wiki")]
-    assert [copy.backup_id for copy in expired(copies, keep_days=30, now=NOON)] == ["wiki-91", "shop-31"]
-    assert expired(copies, keep_days=0, now=NOON) == []
+def copied(days_ago: float, **changes: Any) -> BackupRecord:
+    return a_backup(at=NOON - timedelta(days=days_ago), copies=(AWAY,), **changes)
+
+
+def left_of(storage_folder: Path, records: Sequence[BackupRecord], **rules: int) -> set[str]:
+    """Whose copies are still away after a look at what is old there."""
+    storage = open_storage(Settings(data_folder=storage_folder / "data"), clock=lambda: NOON)
+    keep_at(storage, parse_url("away", str(storage_folder / "copies")), **rules)
+    for record in records:
+        storage.backups.catalog.save(record)
+    storage.copying.expire()
+    found = {record.backup_id for record in storage.backups.catalog.all() if record.copied}
+    storage.stop()
+    return found
+
+
+def test_old_copies_go_but_never_the_newest_the_newest_proven_or_a_pinned_one(storage_folder: Path) -> None:
+    proof = Proof(at=NOON, outcome=Outcome.WHOLE, seconds=1.0)
+    proven, pinned = copied(60, proof=proof), copied(40, pinned=True)
+    new, old, older = copied(1), copied(31), copied(90)
+    assert left_of(storage_folder, [new, old, pinned, proven, older], keep_days=30) == {
+        one.backup_id for one in (new, pinned, proven)
+    }
+
+
+def test_a_copy_without_log_rows_is_not_the_newest_that_has_to_stay(storage_folder: Path) -> None:
+    whole, without = copied(40), copied(35, no_logs=True)
+    assert whole.backup_id in left_of(storage_folder, [whole, without], keep_days=30)
+
+
+def test_nothing_goes_at_a_destination_while_backups_are_failing(storage_folder: Path) -> None:
+    old = [copied(days) for days in range(40, 60)]
+    failed = [a_backup(at=NOON - timedelta(days=days), state=BackupState.FAILED) for days in range(39)]
+    assert left_of(storage_folder, [*old, *failed], keep_days=30) == {one.backup_id for one in old}
+
+
+def test_one_of_each_month_stays_at_a_destination_that_was_told_so(storage_folder: Path) -> None:
+    nights = [copied(days) for days in range(120)]
+    left = left_of(storage_folder, nights, keep_days=7, monthly=3)
+    months = [one.started_at.month for one in nights if one.backup_id in left and NOON - one.started_at >= timedelta(7)]
+    assert len(left) == 7 + len(months) and months == [10, 9]
+
+
+def test_a_destination_without_an_end_keeps_everything(storage_folder: Path) -> None:
+    old = [copied(days) for days in (1, 400)]
+    assert len(left_of(storage_folder, old, keep_days=0)) == 2
+
+
+@pytest.mark.postgres
+def test_a_copy_that_is_not_what_was_written_is_written_anew_by_itself(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = take(storage)
+    keep_at(storage, parse_url("away", str(tmp_path / "copies")))
+    whole = Store.put_file
+
+    def bent(self: Store, key: str, path: Path, **how: Any) -> None:
+        whole(self, key, path, **how)
+        self.put_bytes(key, b"x" + path.read_bytes()[1:])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "put_file", bent)
+        for tries in (1, 2):
+            assert copy_now(storage, record, "away").state is JobState.FAILED
+            wrong = copy_of(storage, record, "away")
+            assert (wrong.state, wrong.tries) == (CopyState.DAMAGED, tries)
+    assert wrong.at is not None
+    assert not due_again(wrong, wrong.at + pause(1)), "the pauses grow"
+    storage.backups.catalog.change(
+        record.backup_id, lambda found: found.with_copy(wrong.with_(at=storage.clock() - pause(2)))
+    )
+    storage.copying.look()
+    [job] = storage.jobs.active()
+    assert storage.runner.run_here(job).state is JobState.COMPLETED
+    assert copy_of(storage, record, "away").tries == 0
+
+
+@pytest.mark.postgres
+def test_a_disk_without_room_is_named_before_anything_is_encrypted_or_fetched(storage: Storage, tmp_path: Path) -> None:
+    record = take(storage)
+    public = pyrage.x25519.Identity.generate().to_public()
+    keep_at(storage, parse_url("shut", str(tmp_path / "shut")), recipients=(str(public),))
+    keep_at(storage, parse_url("away", str(tmp_path / "away")))
+    assert copy_now(storage, record, "away").state is JobState.COMPLETED
+    huge = 1 << 43
+    os.truncate(storage.backups.catalog.archive_path(record), huge)
+    storage.backups.catalog.change(record.backup_id, lambda found: found.with_(bytes=huge))
+    refused = copy_now(storage, record, "shut")
+    assert refused.error and "The disk of" in str(refused.error["cause"])
+    assert (copy_of(storage, record, "shut").state, copy_of(storage, record, "shut").tries) == (CopyState.FAILED, 1)
+    lose(storage, storage.backups.catalog.get(record.backup_id))
+    storage.backups.catalog.change(
+        record.backup_id, lambda found: found.with_copy(copy_of(storage, record, "away").with_(bytes=huge))
+    )
+    refused = fetch_now(storage, record, "away")
+    assert refused.error and "The disk of" in str(refused.error["cause"])
 
 
 @pytest.mark.postgres

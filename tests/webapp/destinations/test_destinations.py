@@ -6,9 +6,12 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from storage.backups.copies import Copy, CopyState
 from storage.backups.record import BackupState
 from storage.destinations.destination import parse_url
+from storage.errors import Conflict
 from storage.opening import Storage
 from tests.builders import NOON, a_backup
 from tests.webapp.conftest import Browser
@@ -20,11 +23,15 @@ def add(admin: Browser, folder: Path, **more: str) -> int:
 
 def test_a_place_is_tried_out_before_it_is_kept(admin: Browser, storage: Storage, tmp_path: Path) -> None:
     assert "No destinations yet." in admin.get("/destinations").text
-    assert add(admin, tmp_path / "copies", keep_days="14") == 303
+    assert add(admin, tmp_path / "copies", keep_days="14", weekly="4", monthly="", yearly="2") == 303
     [kept] = storage.destinations.all()
+    assert (kept.weekly, kept.monthly, kept.yearly) == (4, 0, 2)
     assert (kept.name, kept.keep_days, kept.url) == ("away", 14, f"file://{tmp_path}/copies")
     assert list((tmp_path / "copies").rglob("object")) == [], "trying out leaves nothing"
-    assert f"file://{tmp_path}/copies" in admin.get("/destinations").text
+    page = admin.get("/destinations").text
+    assert f"file://{tmp_path}/copies" in page
+    assert "then one a week, for 4 weeks" in page and "then one a year, for 2 years" in page
+    assert "then one a month" not in page
 
 
 def test_a_place_that_cannot_be_used_is_not_kept_and_the_form_keeps_what_was_typed(
@@ -39,6 +46,25 @@ def test_a_place_that_cannot_be_used_is_not_kept_and_the_form_keeps_what_was_typ
     assert storage.destinations.all() == []
     assert f'value="{tmp_path}/file/copies"' in answer.text and 'value="9"' in answer.text
     assert "hush-hush" not in answer.text
+
+
+def test_the_data_folder_is_no_place_for_copies_nor_is_one_place_two_destinations(
+    admin: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    data = storage.settings.data_folder
+    (tmp_path / "link").symlink_to(data)
+    for inside in (data, data / "archives", f"{data}/../{data.name}/archives", tmp_path / "link" / "archives"):
+        answer = admin.post("/destinations", data={"name": "near", "url": str(inside)})
+        assert answer.status_code == 422, inside
+    assert "where the archives themselves lie" in answer.text
+    assert add(admin, tmp_path / "copies") == 303
+    for same in (f"file://{tmp_path}//copies/", f"{tmp_path}/copies/"):
+        assert admin.post("/destinations", data={"name": "twice", "url": same}).status_code == 422
+    assert [one.name for one in storage.destinations.all()] == ["away"]
+    storage.destinations.add(parse_url("s3", "s3://KEY:one@bucket/a?endpoint=http://127.0.0.1:1"), by="ana")
+    with pytest.raises(Conflict):
+        storage.destinations.add(parse_url("again", "s3://OTHER:two@bucket/a/?endpoint=http://127.0.0.1:1/"), by="ana")
+    storage.destinations.add(parse_url("beside", "s3://KEY:one@bucket/b?endpoint=http://127.0.0.1:1"), by="ana")
 
 
 def test_a_secret_is_encrypted_in_its_file_and_on_no_page(admin: Browser, storage: Storage) -> None:
@@ -76,6 +102,10 @@ def test_a_backups_page_shows_its_copies_and_brings_a_lost_archive_back(
     assert "away: there, as it was written" in page
     fetch = f"/backups/{lost.backup_id}/copies/away/fetch"
     assert fetch in page
+    for plan in ("new", "confirm"):
+        refused = admin.get(f"/restores/{plan}?backup_id={lost.backup_id}")
+        assert refused.status_code == 409
+        assert "This backup will not be used." in refused.text and fetch in refused.text
     assert fetch not in user.get(f"/backups/{lost.backup_id}").text
     answer = admin.post(fetch)
     assert answer.status_code == 303 and "/jobs/" in answer.headers["Location"]
@@ -89,7 +119,8 @@ def test_bad_input_is_refused_by_name(admin: Browser, tmp_path: Path) -> None:
         ({"url": "s3:///folder"}, "names no bucket"),
         ({"url": "s3://b/f?unknown=1"}, "option that is not known: unknown"),
         ({"url": "/srv/../etc"}, "cannot be a folder of copies"),
-        ({"url": str(tmp_path / "c"), "keep_days": "soon"}, "not a number of days"),
+        ({"url": str(tmp_path / "c"), "keep_days": "soon"}, "“soon” is not a whole number"),
+        ({"url": str(tmp_path / "c"), "monthly": "1001"}, "Copies of 0 to 1000 weeks, months or years"),
         ({"url": str(tmp_path / "c"), "databases": "nowhere"}, "no database"),
         ({"url": str(tmp_path / "c"), "recipients": "age1nonsense"}, "not a public key of age"),
         ({"url": str(tmp_path / "c"), "name": "../x"}, "name"),
