@@ -52,6 +52,7 @@ class BackupMetadata:
     """Their two, and `running` for one that has not ended."""
     fileSize: int
     filePath: str
+    """Inside the folder of BACKUP_STORAGE_PATH: where that is on the machine is nobody's business."""
     checksum: str
     """SHA-256 of the archive."""
     workspaceId: str
@@ -285,7 +286,7 @@ def _metadata(record: BackupRecord) -> BackupMetadata:
         timestamp=to_text(record.started_at) or "",
         status=_status(record),
         fileSize=record.bytes,
-        filePath=str(storage().backups.catalog.archive_path(record)) if record.archive else "",
+        filePath=record.archive,
         checksum=record.sha256,
         workspaceId=record.database,
         databaseName=record.source.database or record.database,
