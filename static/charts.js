@@ -19,7 +19,7 @@
   };
   const draw = (holder) => {
     const data = JSON.parse(holder.dataset.trend);
-    const label = holder.querySelector("svg")?.getAttribute("aria-label") || "";
+    const label = holder.querySelector("svg")?.getAttribute("aria-label") || holder.getAttribute("aria-label") || "";
     const [ink, accent] = [colour(holder, "--ink-3"), colour(holder, "--accent")];
     const day = new Intl.DateTimeFormat(document.documentElement.lang, { day: "numeric", month: "short" });
     holder.replaceChildren();

@@ -1,12 +1,14 @@
-"""Every page at the width of a phone and of a desk, in both languages, light and dark: nothing sticks out sideways, the
-keyboard keeps its place, and the browser has nothing to complain about."""
+"""Every page at the width of a phone and of a desk, in both languages, light and dark: nothing sticks out sideways,
+everything has a name and can be told from its background, the keyboard keeps its place, and the browser has nothing to
+complain about."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DATABASE, Pghaven, Visit
 
@@ -18,9 +20,17 @@ STICKS_OUT = """() => [...document.querySelectorAll('body *')]
     .map(one => one.outerHTML.slice(0, 120))"""
 
 
-def addresses(pghaven: Pghaven) -> list[str]:
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+"""Contrast, names of fields, buttons and pictures, order of headings, room to hit: what axe can find by itself."""
+
+
+def addresses(pghaven: Pghaven, page: Page) -> list[str]:
     backup, *_ = pghaven.cli("backups", "list", DATABASE)
+    if not backup["proof"]:
+        pghaven.cli("backups", "prove", backup["id"])
     job, *_ = pghaven.cli("jobs", "list")
+    page.goto(f"{pghaven.url}databases/hub/logs/sessions")
+    session = (page.locator("main tbody th a").first.get_attribute("href") or "").lstrip("/")
     return [
         "",
         "databases",
@@ -31,12 +41,16 @@ def addresses(pghaven: Pghaven) -> list[str]:
         f"databases/{DATABASE}/tables/public.incremental_update_histories",
         f"backups/{backup['id']}",
         f"backups/{backup['id']}?all=1",
+        f"backups/{backup['id']}/proof",
         f"restores/new?backup={backup['id']}",
         f"restores/new?backup={backup['id']}&mode=replace",
+        f"restores/new?backup={backup['id']}&mode=merge",
         f"restores/confirm?backup={backup['id']}&mode=replace",
         "restores",
         f"databases/{DATABASE}/retention",
         f"databases/{DATABASE}/retention/run",
+        f"databases/{DATABASE}/schedule",
+        "schedules",
         "trash",
         "trash/empty",
         "history",
@@ -48,12 +62,26 @@ def addresses(pghaven: Pghaven) -> list[str]:
         "accounts",
         "accounts/ana",
         "accounts/ana/link?database=hub",
+        "databases/hub",
         "databases/hub/logs",
         "databases/hub/logs?session=none",
+        "databases/hub/logs/pictures",
+        "databases/hub/logs/sessions",
+        session,
+        f"{session}&sequence=1",
+        "databases/hub/logs/probes",
         "databases/hub/logs/cleanup",
         "databases/hub/logs/cleanup?days=30",
         "databases/hub/logs/generator",
         f"databases/{DATABASE}/logs/generator",
+        "databases/hub/tables/public.message_request?where=status_code&op=eq&value=429",
+        "destinations",
+        "alerts",
+        "alerts/new?kind=mail",
+        "alerts/new?kind=webhook",
+        "alerts/new?kind=service",
+        "alerts/migration",
+        "backups/upload",
         "audit",
         "audit/verify",
         "system",
@@ -66,12 +94,25 @@ def addresses(pghaven: Pghaven) -> list[str]:
 def test_no_page_sticks_out_sideways(pghaven: Pghaven, visit: Visit, signed_in: Any, width: int, locale: str) -> None:
     page = visit(locale=locale, state=signed_in).page
     page.set_viewport_size({"width": width, "height": 800})
+    found = addresses(pghaven, page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        for address in addresses(pghaven):
+        for address in found:
             page.goto(pghaven.url + address)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, (address, wide, page.evaluate(STICKS_OUT))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_read_heard_and_hit(pghaven: Pghaven, visit: Visit, signed_in: Any, scheme: Any) -> None:
+    page = visit(state=signed_in).page
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    axe = Axe()
+    for address in addresses(pghaven, page):
+        page.goto(pghaven.url + address)
+        found = axe.run(page, options=RULES)
+        assert found.violations_count == 0, f"{address}: {found.generate_report()}"
 
 
 def test_what_the_server_sets_off_does_not_count_as_a_person(pghaven: Pghaven, visit: Visit, signed_in: Any) -> None:

@@ -56,7 +56,7 @@ def test_tables_are_listed_and_looked_for(shop: Storage, admin: Browser) -> None
 
 
 def test_a_table_of_any_name_is_shown_with_its_rows(shop: Storage, admin: Browser) -> None:
-    page = html.unescape(admin.get(NASTY).text)
+    page = html.unescape(admin.get(NASTY).text.replace("<wbr>", ""))
     assert '<h1 tabindex="-1"><bdi>we.ird.ta"ble/100%; DROP</bdi></h1>' in page
     assert "<bdi>quote %s %(x)s</bdi>" in page
     assert '<span class="muted">NULL</span>' in page
