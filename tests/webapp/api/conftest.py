@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def eventually(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
             return True
         time.sleep(0.02)
     return condition()
+
+
+@contextmanager
+def most_memory_grows_by() -> Iterator[Callable[[], int]]:
+    """How many bytes of memory this process has had at most since the block began, above what it had then."""
+    # The high-water mark of all tests before would hide everything below it.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _most_memory()
+    yield lambda: _most_memory() - before
+
+
+def _most_memory() -> int:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 
 def serve(storage: Storage, *, token: str) -> Iterator[Serving]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from storage.postgres.connection import Connection, connect
-from tests.servers import Server
-from tests.webapp.cli.conftest import Terminal
+from tests.servers import Server, open_folder
+from tests.webapp.cli.conftest import Terminal, url_of
 
 pytestmark = pytest.mark.postgres
 
@@ -78,6 +79,33 @@ def test_a_replacement_brings_the_rows_back_and_keeps_the_old_database(
     assert rows(shop, "orders") == 200
     assert restored["kept_as"].startswith(f"{shop.dbname}_before_")
     assert rows(shop.to(restored["kept_as"]), "orders") == 0
+
+
+def test_a_backup_goes_to_the_server_of_another_database_and_leaves_its_own_alone(
+    with_shop: Terminal, server: Server, shop: Connection, backup_id: str
+) -> None:
+    with connect(shop, application="tests") as session:
+        session.execute("TRUNCATE orders")
+    folder = open_folder("pghaven-second-")
+    second = Server(server.installation, folder)
+    try:
+        branch = second.create_database("branch")
+        with connect(branch, application="tests") as session:
+            session.execute("CREATE TABLE orders AS SELECT 1 AS id")
+        with_shop("databases", "add", "branch", url_of(branch), "--no-test").good()
+        command = ("restores", "run", backup_id, "--on", "branch", "--json")
+        assert with_shop(*command, "--into", "fresh").good().json["target"] == "fresh"
+        assert rows(branch.to("fresh"), "orders") == 200
+        with connect(server.connection, application="tests") as session:
+            assert session.execute("SELECT 1 FROM pg_database WHERE datname = 'fresh'").fetchone() is None
+        done = with_shop(*command, "--replace", "--yes").good().json
+        assert (done["target"], done["on"], rows(branch, "orders")) == ("branch", "branch", 200)
+        assert rows(branch.to(done["kept_as"]), "orders") == 1
+        with_shop("restores", "undo", done["id"]).good()
+        assert (rows(branch, "orders"), rows(shop, "orders")) == (1, 0)
+    finally:
+        second.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_without_a_terminal_a_replacement_needs_yes(with_shop: Terminal, backup_id: str, shop: Connection) -> None:
