@@ -92,6 +92,15 @@ def sign_in(page: Page, running: Running) -> None:
     page.wait_for_load_state()
 
 
+def name_a_target(page: Page, running: Running) -> None:
+    """Somebody who is told of failures, as every instance in use has one: without, the overview asks for it."""
+    page.goto(f"{running.url}alerts/new?kind=mail")
+    for field, value in {"name": "night watch", "recipients": "night@example.org", "host": "127.0.0.1"}.items():
+        page.fill(f"main input[name={field}]", value)
+    page.click("main form.form button[type=submit]")
+    page.wait_for_url("**/alerts")
+
+
 def wait_for_backups(page: Page, running: Running, *, seconds: int = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -109,6 +118,8 @@ def paths(page: Page, running: Running) -> dict[str, str]:
         "databases",
         "databases/new",
         "databases/hub/retention",
+        "databases/hub/schedule",
+        "schedules",
         "trash",
         "history",
         "restores",
@@ -117,15 +128,23 @@ def paths(page: Page, running: Running) -> dict[str, str]:
         "accounts/ben",
         "accounts/ben/link?database=hub",
         "databases/hub/logs",
+        "databases/hub/logs/sessions",
+        "databases/hub/logs/probes",
+        "databases/hub/logs/cleanup",
         "databases/wiki/logs",
+        "destinations",
+        "alerts",
+        "alerts/new",
+        "alerts/migration",
+        "backups/upload",
         "account",
         "audit",
         "system",
+        "system/databases/hub",
     )
     found = {"overview": ""} | {re.sub(r"[/?=]", "_", place): place for place in places}
     found["databases_hub_logs_filtered"] = "databases/hub/logs?status=not-200&min_retries=1"
     found["databases_hub_logs_none"] = "databases/hub/logs?model=none"
-    found["databases_hub_logs_cleanup"] = "databases/hub/logs/cleanup"
     found["databases_hub_logs_cleanup_counted"] = "databases/hub/logs/cleanup?days=30"
     found["databases_hub_logs_refused"] = "databases/hub/logs?status=abc"
     found["generator"] = "databases/hub/logs/generator"
@@ -133,6 +152,9 @@ def paths(page: Page, running: Running) -> dict[str, str]:
     found["table"] = "databases/hub/tables/public.message_request?where=status_code&op=ne&value=200&order=id"
     found["table_refused"] = "databases/hub/tables/public.keys?where=id&op=eq&value=abc"
     found["pictures"] = "databases/hub/logs/pictures"
+    page.goto(f"{running.url}databases/hub/logs/sessions")
+    found["session"] = (page.locator("main tbody th a").first.get_attribute("href") or "").lstrip("/")
+    found["session_request"] = f"{found['session']}&sequence=1"
     for kind in ("databases", "jobs", "restores"):
         for place in ("", "history", kind):
             page.goto(running.url + place)
@@ -148,6 +170,7 @@ def paths(page: Page, running: Running) -> dict[str, str]:
     found["backups_one"] = f"backups/{backup}"
     found["restore_plan"] = f"restores/new?backup={backup}"
     found["restore_replace"] = f"restores/new?backup={backup}&mode=replace"
+    found["restore_merge"] = f"restores/new?backup={backup}&mode=merge"
     found["restore_confirm"] = f"restores/confirm?backup={backup}&mode=replace"
     found["refusal_409"] = f"{found['databases_one']}/edit"
     found["history_none"] = "history?from=2020-01-01"
@@ -198,7 +221,7 @@ def restore_into_a_new_one(page: Page, running: Running) -> None:
 def picture(browser: Browser, state: str, running: Running) -> None:
     """docs/overview.png"""
     context = browser.new_context(
-        storage_state=state, viewport={"width": 1280, "height": 720}, color_scheme="light", locale="en"
+        storage_state=state, viewport={"width": 1280, "height": 744}, color_scheme="light", locale="en"
     )
     page = context.new_page()
     page.goto(running.url)
@@ -304,6 +327,7 @@ def main() -> None:
         context = browser.new_context(locale="en")
         page = context.new_page()
         sign_in(page, running)
+        name_a_target(page, running)
         wait_for_backups(page, running)
         give_a_month(running.data_folder)
         state = str(Path(tempfile.mkdtemp()) / "state.json")
