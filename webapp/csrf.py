@@ -12,6 +12,10 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _protection = CSRFProtect()
 
 
+class NotFromOurPage(Denied):
+    """A write by a browser that another site may have asked for."""
+
+
 def install(app: Flask) -> None:
     app.config.update(
         WTF_CSRF_CHECK_DEFAULT=False,  # looked at below, because requests with a bearer token need none
@@ -35,7 +39,7 @@ def _check() -> None:
             raise CSRFError("cross-site")
         _protection.protect()
     except CSRFError as error:
-        raise Denied(
+        raise NotFromOurPage(
             say("The form did not come from a page of this session."),
             advice=say("Go back, load the page again and send it once more. Cookies have to be allowed."),
         ) from error

@@ -26,6 +26,7 @@ from webapp.answers import answer, refusal_json
 from webapp.bodies import ArrivedIncomplete
 from webapp.current import wants_fragment, wants_json
 from webapp.permissions import SignInNeeded
+from webapp.streams import TooManyStreams
 
 STATUS: dict[type[BaseException], int] = {
     NotFound: 404,
@@ -89,6 +90,8 @@ def with_headers(response: Response, error: StorageError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooManyTries):
         response.headers["Retry-After"] = str(error.seconds)
+    if isinstance(error, TooManyStreams):
+        response.headers["Retry-After"] = str(error.RETRY_SECONDS)
     return response
 
 

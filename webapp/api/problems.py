@@ -11,10 +11,12 @@ from werkzeug.exceptions import HTTPException
 
 from storage.errors import Conflict, Denied, Invalid, NotFound, StorageError, Unavailable
 from webapp.answers import answer
+from webapp.csrf import NotFromOurPage
 from webapp.errors import status_of, with_headers
 from webapp.language import sentences
 from webapp.openapi import shown
 from webapp.permissions import SignInNeeded
+from webapp.streams import TooManyStreams
 
 PROBLEM = "application/problem+json"
 _URN = "urn:claude-code-hub:problem:"
@@ -72,6 +74,10 @@ def _code(error: StorageError) -> tuple[str, int]:
             return error.code, 400
         case SignInNeeded():
             return "auth.invalid", 401
+        case TooManyStreams():
+            return "rate_limit.exceeded", 429
+        case NotFromOurPage():
+            return "auth.csrf_invalid", 403
         case Denied():
             return "auth.forbidden", 403
         case NotFound():

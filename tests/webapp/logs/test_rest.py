@@ -18,6 +18,7 @@ from tests.conftest import StandingClock
 from tests.hub import ANA, LIN, NEWEST_FIRST, OF_LIN
 from tests.storage.logs.test_exports import CSV
 from tests.webapp.conftest import Browser
+from webapp.streams import Streams
 
 pytestmark = pytest.mark.postgres
 
@@ -177,6 +178,22 @@ def test_what_is_not_there_or_does_not_answer_is_a_problem(hub: Storage, admin: 
     problem(admin.get("/api/v1/usage-logs?database=gone"), 404, "resource.not_found")
     problem(admin.get("/api/v1/usage-logs/exports/20261122T131405Z-abcdef"), 404, "resource.not_found")
     problem(admin.get("/api/v1/usage-logs?database=nothing"), 503, "dependency.unavailable")
+
+
+def test_more_exports_than_there_is_room_for_are_told_when_to_come_again(
+    hub: Storage, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(admin.application.extensions, "streams", Streams(0))
+    answer = admin.post(EXPORTS, json={})
+    problem(answer, 429, "rate_limit.exceeded")
+    assert answer.headers["Retry-After"] == "30"
+    page = admin.get("/databases/hub/logs/export")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
+
+
+def test_a_write_with_a_cookie_alone_is_a_problem(hub: Storage, admin: Browser) -> None:
+    problem(admin.post(EXPORTS, json={}, headers=LATER, csrf=False), 403, "auth.csrf_invalid")
+    assert not list(hub.jobs.active("hub", JobKind.EXPORT))
 
 
 # Exports
