@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -343,6 +343,19 @@ def test_a_workbook_has_every_row_with_its_numbers_as_numbers_and_times_as_times
     assert others == ["Ana", "laptop", "anthropic-eu", "claude-sonnet-4-5", "claude-opus-4-1", "/v1/messages", 200,
                       11, 22, 33, 44, 55, 165, 0.123456789012345, 6200, "s-ana", 0]  # fmt: skip
     assert rows[0][0] is None and rows[8][7] is None
+
+
+def test_a_time_of_a_workbook_is_shown_with_its_clock(hub: Storage) -> None:
+    book = openpyxl.load_workbook(made(hub, Format.XLSX).path)
+    assert (
+        book["Usage logs"]["A14"].number_format == book["Usage logs"]["A4"].number_format == "yyyy-mm-dd hh:mm:ss.000"
+    )
+
+
+def test_times_of_a_workbook_are_utc_whatever_the_server_writes_them_in() -> None:
+    moment = datetime(2026, 11, 22, 1, tzinfo=timezone(timedelta(hours=8)))
+    assert workbook.in_utc(moment) == datetime(2026, 11, 21, 17)
+    assert workbook.in_utc(datetime(2026, 11, 22, 1)) == datetime(2026, 11, 22, 1)
 
 
 def test_no_text_of_a_workbook_is_a_formula_and_no_digit_is_rounded(hub: Storage) -> None:
