@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -170,6 +170,31 @@ def test_libreoffice_finds_no_formula_in_the_csv(
     assert texts.count("beside") == len(nasty()), "no cell broke its row"
     for cell in ("'=1+1", "'+1+1", "'@SUM(1)", "'=cmd|' /C calc'!A0", 'a"b', "a,b", "客户 🙂", "\\.", "x" * 32_000):
         assert any(text.startswith(cell) for text in texts), cell
+
+
+@given(st.lists(cells, min_size=200, max_size=400))
+@settings(
+    max_examples=2,
+    phases=[Phase.generate],
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_libreoffice_reads_cells_back_that_nobody_thought_of(
+    hub: Storage, hub_database: Connection, soffice: list[str], tmp_path: Path, made_up: list[str | None]
+) -> None:
+    fill(hub_database, [(cell, "beside") for cell in made_up])
+    file = tmp_path / "cells.csv"
+    file.write_bytes(exported(hub, Format.CSV))
+    for path, written in ((file, guarded), (a_workbook(hub), lambda text: text)):
+        formulas, texts = opened(soffice, path)
+        assert formulas == []
+        assert texts.count("beside") == len(made_up), "no cell broke its row"
+        assert [cell for cell in made_up if plain(cell) and written(cell) not in texts] == []
+
+
+def plain(cell: str | None) -> bool:
+    """Whether a spreadsheet keeps a text as it is: neither a number or a date, nor spaces that its file folds."""
+    return bool(cell) and all(sign.isprintable() and not sign.isnumeric() and sign != " " for sign in cell or "")
 
 
 def test_libreoffice_finds_no_formula_in_the_workbook_and_every_text(
