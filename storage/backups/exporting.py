@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from storage.backups import dump_errors, manifest, preflight
 from storage.clock import Clock
 from storage.databases.probing import bounded_session
 from storage.databases.profile import DatabaseProfile
-from storage.errors import Conflict, say
+from storage.errors import Conflict, StorageError, say
 from storage.identifiers import new_id
 from storage.jobs.store import JobStore
 from storage.jobs.turns import lock_name
@@ -26,6 +27,8 @@ from storage.postgres.programs import Installation, for_export
 from storage.postgres.watchdog import Watchdog
 from storage.settings import Settings
 from storage.staging import Staging
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 20
 
@@ -138,13 +141,21 @@ class Export:
         self._flow, self._role, self._folder, self._stall_seconds = flow, role, folder, stall_seconds
         self.database, self.file_name = database, file_name
         self.sent = 0
+        self._told = False
+        logger.info("export of %s begun", database, extra={"action": "pg_dump_start"})
 
     def read(self) -> bytes:
         """The next piece, at most a MiB; b"" at the end of a whole dump, and an exception at any other end."""
         watchdog = Watchdog(self._stall_seconds)
-        with dump_errors.named(self._folder, role=self._role):
-            chunk = self._flow.read(lambda: watchdog.look("waiting for pg_dump"))
+        try:
+            with dump_errors.named(self._folder, role=self._role):
+                chunk = self._flow.read(lambda: watchdog.look("waiting for pg_dump"))
+        except StorageError:
+            self._tell(logging.WARNING, "failed", "pg_dump_error")
+            raise
         self.sent += len(chunk)
+        if not chunk:
+            self._tell(logging.INFO, "is whole", "pg_dump_complete")
         return chunk
 
     def end(self) -> None:
@@ -153,7 +164,14 @@ class Export:
 
     def close(self) -> None:
         """End pg_dump if it still runs, and let go of the database. Harmless when repeated."""
+        self._tell(logging.INFO, "was broken off", "pg_dump_cancelled")
         self.opened.close()
+
+    def _tell(self, level: int, how: str, action: str) -> None:
+        """Say once how it ended."""
+        if not self._told:
+            self._told = True
+            logger.log(level, "export of %s %s after %s bytes", self.database, how, self.sent, extra={"action": action})
 
 
 def file_name(moment: str, content: Content) -> str:

@@ -57,6 +57,7 @@ class RedisLocks:
         held = _Held(self, name, f"{holder}, on {socket.gethostname()}", lease=self._lease)
         while not held.take():
             if not wait:
+                logger.info("backup_lock_conflict: %s", name, extra={"action": "backup_lock_conflict"})
                 raise LockHeld(name, self.holder_of(name) or "another process")
             threading.Event().wait(POLL_SECONDS)
         held.keep()
@@ -139,7 +140,9 @@ class _Held:
             return True
         self._locks.found()
         action = "backup_lock_acquired" if self._has else "backup_lock_conflict"
-        logger.debug("%s: %s", action, self._name, extra={"action": action})
+        # Whoever waits asks again and again.
+        level = logging.INFO if self._has else logging.DEBUG
+        logger.log(level, "%s: %s", action, self._name, extra={"action": action})
         return self._has
 
     def keep(self) -> None:
@@ -159,7 +162,7 @@ class _Held:
             action = "backup_lock_release_failed"
             logger.warning("%s: %s: %s", action, self._name, error, extra={"action": action})
         else:
-            logger.debug("backup_lock_released: %s", self._name, extra={"action": "backup_lock_released"})
+            logger.info("backup_lock_released: %s", self._name, extra={"action": "backup_lock_released"})
 
     def _renew(self) -> None:
         while not self._ended.wait(self._lease / 3):

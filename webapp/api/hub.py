@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,7 @@ from webapp.openapi import described, shown
 from webapp.permissions import SignInNeeded, requires
 from webapp.transfer import Transfer
 
+logger = logging.getLogger(__name__)
 bp = Blueprint("hub", __name__)
 
 TAG = "claude-code-hub"
@@ -74,6 +76,7 @@ def export() -> Response:
     def ended(result: str) -> None:
         slot.leave()
         if result != "ok":
+            logger.error("the export of %s was broken off", database, extra={"action": "database_export_error"})
             record(
                 "database_export_initiated",
                 actor=actor,
@@ -124,12 +127,27 @@ class Unusable(Invalid):
 @bp.errorhandler(StorageError)
 def refused(error: StorageError) -> Response:
     status = 400 if isinstance(error, Unusable) else status_of(error)
+    if request.path.startswith(DATABASE) and (what := _trouble(error, status)):
+        action = f"database_{'import' if request.method == 'POST' else 'export'}_{what}"
+        logger.warning("%s: %s", action, error, extra={"action": action})
     return with_headers(answer(shown(_refusal(error)), status), error)
 
 
 @bp.errorhandler(HTTPException)
 def not_understood(error: HTTPException) -> Response:
     return answer(shown(HubRefusal(error=error.name)), error.code or 500)
+
+
+def _trouble(error: StorageError, status: int) -> str:
+    """What claude-code-hub's log calls it; '' for what only the asker got wrong."""
+    match error:
+        case SignInNeeded() | Denied() if status in (401, 403):
+            return "unauthorized"
+        case LockHeld():
+            return "lock_conflict"
+        case Unreachable():
+            return "connection_unavailable"
+    return "error" if status >= 500 else ""
 
 
 def _refusal(error: StorageError) -> HubRefusal:

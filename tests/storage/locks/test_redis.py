@@ -42,13 +42,18 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_another_box_is_refused_and_told_by_whom(box: Callable[[str], BothLocks]) -> None:
+def test_another_box_is_refused_and_told_by_whom(
+    box: Callable[[str], BothLocks], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     with (
         box("a").hold(NAME, holder="take 1"),
         pytest.raises(LockHeld, match="take 1, on "),
         box("b").hold(NAME, holder="take 2"),
     ):
         pass
+    actions = [record.action for record in caplog.records if hasattr(record, "action")]
+    assert actions == ["backup_lock_acquired", "backup_lock_conflict", "backup_lock_released"]
 
 
 def test_it_is_renewed_as_long_as_the_holder_lives(redis: AServer, box: Callable[[str], BothLocks]) -> None:

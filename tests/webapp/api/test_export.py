@@ -152,10 +152,11 @@ def test_a_slow_client_gets_everything_and_costs_no_memory(
 
 
 def test_a_database_that_is_worked_on_is_answered_as_claude_code_hub_does(
-    serving: Serving, empty_database: Connection
+    serving: Serving, empty_database: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving.storage.locks.hold(lock_name("shop"), holder="take 1"):
         answer = serving.get(SHOP)
+        assert actions(caplog)[-1] == "database_export_lock_conflict"
         english = serving.get(SHOP, "Accept-Language: en\r\n")
     assert answer.status == english.status == 409
     assert json_of(answer.body) == {
@@ -181,16 +182,21 @@ def test_a_locked_table_is_a_refusal_and_no_file(serving: Serving, large: Connec
     assert serving.get(SHOP).status == 200
 
 
-def test_who_may_not_gets_json(client: Browser, user: Browser) -> None:
+def test_who_may_not_gets_json(client: Browser, user: Browser, caplog: pytest.LogCaptureFixture) -> None:
     answer = client.get(PATH)
     assert answer.status_code == 401 and answer.json == {"error": "Unauthorized"}
+    assert actions(caplog) == ["database_export_unauthorized"]
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     answer = user.get(PATH)
     assert answer.status_code == 403 and answer.json and isinstance(answer.json["error"], str)
+    assert actions(caplog)[1:] == ["database_export_unauthorized"]
 
 
-def test_a_server_that_is_down_is_answered_as_claude_code_hub_does(admin: Browser, storage: Storage) -> None:
+def test_a_server_that_is_down_is_answered_as_claude_code_hub_does(
+    admin: Browser, storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = admin.get(PATH)
+    assert actions(caplog)[-1] == "database_export_connection_unavailable"
     assert answer.status_code == 503 and answer.json
     assert answer.json["error"] == "数据库连接不可用，请检查数据库服务状态"
     assert not storage.locks.is_held(lock_name("nothing"))
@@ -216,6 +222,30 @@ def test_eight_threads_stay_free_for_pages(app: Flask, storage: Storage) -> None
     streams.enter()
     with pytest.raises(Exception, match="room"):
         streams.enter()
+
+
+def test_the_log_has_the_names_of_claude_code_hub(
+    serving: Serving, large: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert serving.get(SHOP).whole
+    assert actions(caplog) == ["pg_dump_start", "database_export_initiated", "pg_dump_complete"]
+    caplog.clear()
+    with serving.connect(SHOP) as connection:
+        first = connection.recv(1 << 16)
+        kill(children(), signal.SIGKILL)
+        read_rest(connection, first)
+    assert eventually(lambda: "database_export_error" in actions(caplog))
+    assert "pg_dump_error" in actions(caplog)
+    caplog.clear()
+    with serving.connect(SHOP) as connection:
+        assert connection.recv(1 << 16)
+    assert eventually(lambda: "pg_dump_cancelled" in actions(caplog))
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What happened, by the names that a collector of logs looks for."""
+    return [record.action for record in caplog.records if hasattr(record, "action")]
 
 
 def json_of(body: bytes) -> dict[str, str]:
