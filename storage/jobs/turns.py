@@ -3,6 +3,7 @@ shares a Redis with it."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from storage.errors import LockHeld
 from storage.jobs.context import JobContext
 from storage.locks.filelocks import FileLocks
+
+
+logger = logging.getLogger(__name__)
 
 
 def lock_name(database: str) -> str:
@@ -31,6 +35,8 @@ def turn(locks: FileLocks, context: JobContext) -> Iterator[None]:
                 raise
             if error.holder != waited_for:
                 waited_for = error.holder
+                action = "backup_lock_conflict"
+                logger.info("%s: %s waits for %s", action, context.job.job_id, waited_for, extra={"action": action})
                 context.log(f"waiting for {waited_for}, which works on the same database")
             context.checkpoint()
             time.sleep(0.2)

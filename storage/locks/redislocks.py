@@ -57,7 +57,6 @@ class RedisLocks:
         held = _Held(self, name, f"{holder}, on {socket.gethostname()}", lease=self._lease)
         while not held.take():
             if not wait:
-                logger.info("backup_lock_conflict: %s", name, extra={"action": "backup_lock_conflict"})
                 raise LockHeld(name, self.holder_of(name) or "another process")
             threading.Event().wait(POLL_SECONDS)
         held.keep()

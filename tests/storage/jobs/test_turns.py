@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,10 @@ def url(tmp_path: Path) -> Iterator[Secret]:
         yield Secret(f"redis://127.0.0.1:{server.port}/0")
 
 
-def test_the_job_of_another_box_waits_and_says_for_whom(url: Secret, tmp_path: Path) -> None:
+def test_the_job_of_another_box_waits_and_says_for_whom(
+    url: Secret, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     begun, may_end = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -66,3 +70,5 @@ def test_the_job_of_another_box_waits_and_says_for_whom(url: Secret, tmp_path: P
         thread.join(10)
     assert order == ["a begins", "a ends", "b begins", "b ends"]
     assert ended == [JobState.COMPLETED, JobState.COMPLETED]
+    actions = [record.action for record in caplog.records if hasattr(record, "action")]
+    assert actions.count("backup_lock_conflict") == 1

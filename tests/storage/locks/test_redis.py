@@ -53,7 +53,7 @@ def test_another_box_is_refused_and_told_by_whom(
     ):
         pass
     actions = [record.action for record in caplog.records if hasattr(record, "action")]
-    assert actions == ["backup_lock_acquired", "backup_lock_conflict", "backup_lock_released"]
+    assert actions == ["backup_lock_acquired", "backup_lock_released"], "who asks again and again fills no log"
 
 
 def test_it_is_renewed_as_long_as_the_holder_lives(redis: AServer, box: Callable[[str], BothLocks]) -> None:
