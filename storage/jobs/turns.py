@@ -12,7 +12,6 @@ from storage.errors import LockHeld
 from storage.jobs.context import JobContext
 from storage.locks.filelocks import FileLocks
 
-
 logger = logging.getLogger(__name__)
 
 
