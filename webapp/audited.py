@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import request
 
-from webapp.current import account_or_none, storage
+from webapp.current import account_or_none, current_name, storage
 
 
 def audited(action: str, subject: str = "", *, result: str = "ok", actor: str | None = None, **facts: Any) -> None:
@@ -16,3 +17,15 @@ def audited(action: str, subject: str = "", *, result: str = "ok", actor: str | 
     storage().audit.record(
         action, actor=name, subject=subject, origin=request.remote_addr or "", result=result, **facts
     )
+
+
+def audited_if_broken_off(action: str, subject: str, **facts: Any) -> Callable[[str], None]:
+    """For the end of a transfer, which comes after its request and in whatever thread: to be told how it ended, and to
+    record what was not whole, as done by whoever asks now."""
+    record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
+
+    def ended(result: str) -> None:
+        if result != "ok":
+            record(action, actor=actor, subject=subject, origin=origin, result=result, **facts)
+
+    return ended

@@ -25,7 +25,7 @@ from webapp.answers import answer
 from webapp.api import problems
 from webapp.api.hub import TAG, database_asked_for
 from webapp.api.problems import Unfit
-from webapp.audited import audited
+from webapp.audited import audited, audited_if_broken_off
 from webapp.current import current_account, current_name, storage
 from webapp.language import sentences
 from webapp.openapi import described, shown
@@ -212,6 +212,7 @@ def export() -> Response:
         name="",
         mimetype="application/json",
         begun=lambda: audited("rows_exported", database, format=form, **wanted.to_query()),
+        ended=audited_if_broken_off("rows_exported", database, format=form),
     )
     response.headers.pop("Content-Disposition", None)
     return response

@@ -16,7 +16,7 @@ from storage.logs.filters import UsageFilter
 from storage.logs.formats import MEDIA_TYPES, STREAMED, Format
 from webapp import files
 from webapp.answers import see
-from webapp.audited import audited
+from webapp.audited import audited, audited_if_broken_off
 from webapp.current import current_account, current_name, storage
 from webapp.logs.blueprint import bp
 from webapp.permissions import requires
@@ -41,6 +41,7 @@ def export(name: str) -> Response:
         name=file,
         mimetype=MEDIA_TYPES[form],
         begun=lambda: audited("rows_exported", name, format=form.value, file=file, **wanted.to_query()),
+        ended=audited_if_broken_off("rows_exported", name, format=form.value, file=file),
     )
 
 

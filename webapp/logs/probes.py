@@ -15,8 +15,8 @@ from storage.logs.probe_query import ProbeFilter
 from storage.logs.probes import Endpoint, file_name
 from storage.logs.query import After
 from storage.logs.stream import RowStream
-from webapp.audited import audited
-from webapp.current import current_name, storage, wants_fragment
+from webapp.audited import audited, audited_if_broken_off
+from webapp.current import storage, wants_fragment
 from webapp.logs.blueprint import bp
 from webapp.permissions import requires
 from webapp.transfer import transferred
@@ -117,23 +117,18 @@ def probe_lines(name: str) -> Response:
 def probes_text(name: str) -> Response:
     """Every line of the filter, oldest first. With `days` each says its day, too."""
     asked, days = _asked(""), request.args.get("days", "") == "yes"
-    record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
 
     def opened() -> RowStream:
         stream = storage().logs.probes.text(name, asked.endpoint, asked.wanted, zone=asked.zone, days=days)
         audited("probes_exported", name, endpoint=asked.endpoint, filter=asked.wanted.to_query())
         return stream
 
-    def ended(result: str) -> None:
-        if result != "ok":
-            record("probes_exported", actor=actor, subject=name, origin=origin, result=result, endpoint=asked.endpoint)
-
     return transferred(
         opened,
         of=f"the probe log of {name}",
         name=file_name(storage().clock()),
         mimetype="text/plain",
-        ended=ended,
+        ended=audited_if_broken_off("probes_exported", name, endpoint=asked.endpoint),
     )
 
 

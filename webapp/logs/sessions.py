@@ -11,8 +11,8 @@ from storage.logs import filters, session_request
 from storage.logs.query import After
 from storage.logs.session_query import Behind
 from storage.logs.session_stream import SessionStream
-from webapp.audited import audited
-from webapp.current import current_name, storage, wants_fragment
+from webapp.audited import audited, audited_if_broken_off
+from webapp.current import storage, wants_fragment
 from webapp.logs.blueprint import bp
 from webapp.permissions import requires
 from webapp.transfer import transferred
@@ -64,23 +64,18 @@ def session_request_json(name: str) -> Response:
 def session_requests_json(name: str) -> Response:
     """All requests of a session, sent while they are read."""
     wanted, reveal = _id(), _reveal()
-    record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
 
     def opened() -> SessionStream:
         stream = storage().logs.sessions.export_session(name, wanted, reveal=reveal)
         audited("session_exported", name, session=wanted, **_told(reveal))
         return stream
 
-    def ended(result: str) -> None:
-        if result != "ok":
-            record("session_exported", actor=actor, subject=name, origin=origin, result=result, session=wanted)
-
     return transferred(
         opened,
         of=f"a session of {name}",
         name=session_request.whole_file_name(wanted),
         mimetype=JSON,
-        ended=ended,
+        ended=audited_if_broken_off("session_exported", name, session=wanted),
     )
 
 

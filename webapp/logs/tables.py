@@ -18,7 +18,7 @@ from storage.logs.tables.catalogue import Described
 from storage.logs.tables.request import Operator, TableRequest
 from storage.logs.tables.tables import Preview
 from webapp.answers import see
-from webapp.audited import audited
+from webapp.audited import audited, audited_if_broken_off
 from webapp.current import current_name, storage
 from webapp.errors import status_of
 from webapp.logs.blueprint import bp
@@ -86,6 +86,7 @@ def export_table(name: str, table: str) -> Response:
         name=file,
         mimetype=MEDIA_TYPES[form],
         begun=lambda: audited("rows_exported", name, format=form.value, file=file, **_facts(wanted)),
+        ended=audited_if_broken_off("rows_exported", name, format=form.value, file=file),
     )
 
 

@@ -120,6 +120,7 @@ def test_a_server_that_ends_the_session_breaks_the_transfer(
         received = rest_of(connection, first)
     assert not received.endswith(LAST_CHUNK)
     assert not received.endswith(b'"}' + LAST_CHUNK)
+    assert eventually(lambda: broken_off(served)), "the audit log knows that it was not whole"
     assert served.get(f"{EXPORT}?model=gpt-5").whole, "the next one has its place again"
 
 
@@ -137,6 +138,13 @@ def test_a_session_that_cannot_be_read_to_its_end_breaks_the_transfer(
             session.execute("ALTER TABLE message_request RENAME TO gone")
             received = rest_of(connection, first)
     assert not received.endswith(LAST_CHUNK) and b"]\n}" not in received[-40:]
+    assert eventually(lambda: broken_off(served))
+
+
+def broken_off(served: Serving) -> bool:
+    """Whether the audit log has an export that began, and then that it failed."""
+    found = [one for one in served.storage.audit.newest_first() if one.action.endswith("_exported")]
+    return [(one.result, one.actor) for one in found] == [("failed", "ana"), ("ok", "ana")]
 
 
 def test_a_client_that_knows_no_chunks_finds_the_connection_reset(served: Serving, long: Log) -> None:
