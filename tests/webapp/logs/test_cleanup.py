@@ -131,7 +131,10 @@ def test_rows_are_archived_first_and_put_back_from_the_page(
     address = f"/databases/hub/logs/archives/{archive.archive_id}/put-back"
     assert address in admin.get(PATH).text
     question = admin.get(address).text
-    assert "Put 8 rows back into public.message_request?" in text(question.replace("<wbr>", "")) and archive.sha256 in question
+    assert (
+        "Put 8 rows back into public.message_request?" in text(question.replace("<wbr>", ""))
+        and archive.sha256 in question
+    )
     assert admin.get(f"/databases/other/logs/archives/{archive.archive_id}/put-back").status_code == 404
     assert admin.post(address).status_code == 303
     job = carry_out(hub)
