@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.types.datetime import TimestamptzLoader
 
 from storage.applications import maps
 from storage.applications.maps import ApplicationMap
@@ -25,6 +28,22 @@ SELECT n.nspname::text || '.' || c.relname::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
 """
+
+
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""The first and last times that can be shown in every zone."""
+
+
+class _Shown(TimestamptzLoader):
+    """A time for a page. One that Python does not have, such as infinity, is the nearest that it has: a single row
+    with such a time must not keep all others from being seen. Exports have what the server has."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            return _FIRST if text.startswith(b"-") or text.endswith(b"BC") else _LAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,7 @@ def reading(connection: Connection, *, seconds: int = PAGE_SECONDS, patience: in
     """
     options = f"{_READ_ONLY} -c statement_timeout={seconds}s -c lock_timeout=5s"
     with connect(connection, application=APPLICATION, timeout=patience, options=options) as session, understood():
+        session.adapters.register_loader("timestamptz", _Shown)
         yield session
 
 

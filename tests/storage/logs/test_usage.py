@@ -246,6 +246,19 @@ def test_a_place_behind_an_id_that_is_no_number_is_refused_by_the_database(hub: 
 # Sums
 
 
+def test_requests_with_times_that_no_calendar_has_keep_no_other_from_being_seen(
+    hub: Storage, hub_database: Connection
+) -> None:
+    everything = ids(hub)
+    with connect(hub_database, application="tests") as session:
+        session.execute("UPDATE message_request SET created_at = 'infinity' WHERE id = 1")
+        session.execute("UPDATE message_request SET created_at = '-infinity' WHERE id = 2")
+        session.execute("UPDATE message_request SET created_at = '0044-03-15 BC' WHERE id = 3")
+    found = ids(hub)
+    assert sorted(found) == sorted(everything)
+    assert found[-2:] == [3, 2]
+
+
 def test_totals_are_of_every_request_that_is_not_deleted_and_exact(hub: Storage) -> None:
     assert hub.logs.usage.totals("hub", UsageFilter()) == {
         "requests": 13,
