@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -91,5 +90,5 @@ def serving(
                 return
         raise SystemExit(f"{command[0]} did not start:\n{log.read_text()}")
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a process in the background of a shell may not hear SIGINT
         process.wait(30)
