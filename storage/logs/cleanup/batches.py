@@ -24,7 +24,7 @@ MANY = 0.1
 """The share of a table from which on all of it is gone through: its blocks lie in one row, whatever their times."""
 FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 1000, 100, 10_000
 FIRST_BLOCKS, LEAST_BLOCKS, MOST_BLOCKS = 64, 4, 4096
-FULL_ROWS = 6000
+FULL_ROWS = 4000
 """What blocks may hold that are gone through at once: behind those that hold nothing old all may be."""
 
 
