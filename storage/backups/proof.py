@@ -46,6 +46,8 @@ class Proof:
     """schema.table of what could not be compared because of that."""
     same_schema: bool | None = None
     """Whether the schema's fingerprint was equal, too; None where it cannot be."""
+    indexes_on_empty: int = 0
+    """How many indexes were made on emptied tables, after the comparison (`storage.proofs.lightly`)."""
     certificate: str = ""
     """SHA-256 of the certificate (`storage.proofs.certificate`); '' without one."""
     job_id: str = ""
@@ -77,6 +79,7 @@ class Proof:
             "missing": [message.to_json() for message in self.missing],
             "without": list(self.without),
             "same_schema": self.same_schema,
+            "indexes_on_empty": self.indexes_on_empty,
             "certificate": self.certificate,
             "job_id": self.job_id,
             "by": self.by,
@@ -97,6 +100,7 @@ class Proof:
             missing=tuple(Message.from_json(message) for message in data["missing"]),
             without=tuple(data["without"]),
             same_schema=data["same_schema"],
+            indexes_on_empty=data.get("indexes_on_empty", 0),
             certificate=data["certificate"],
             job_id=data["job_id"],
             by=data["by"],

@@ -37,6 +37,8 @@ class JobContext:
         self._saved_at = 0.0
         self._last_look = 0.0
         self._stopped_by: str | None = None
+        self.guards: list[Callable[[], None]] = []
+        """What every checkpoint calls as well, and what may raise there."""
 
     @property
     def job(self) -> Job:
@@ -107,6 +109,8 @@ class JobContext:
         """Raise JobCancelled when somebody asked for the end. Call between steps and inside loops."""
         if self.stop_asked():
             raise JobCancelled(self._stopped_by or "")
+        for guard in self.guards:
+            guard()
 
     def _change(self, **changes: Any) -> None:
         with self._lock:

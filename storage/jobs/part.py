@@ -16,6 +16,7 @@ class PartOf(JobContext):
 
     def __init__(self, whole: JobContext, *, report: Callable[[Progress], None]) -> None:
         self._whole, self._tell = whole, report
+        self.guards = []
 
     @property
     def job(self) -> Job:
@@ -47,3 +48,5 @@ class PartOf(JobContext):
 
     def checkpoint(self) -> None:
         self._whole.checkpoint()
+        for guard in self.guards:
+            guard()

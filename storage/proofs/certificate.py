@@ -31,6 +31,8 @@ def document(record: BackupRecord, proof: Proof) -> dict[str, Any]:
         "tables_compared": proof.tables,
         "rows_compared": proof.rows,
         "same_schema": proof.same_schema,
+        # Not there before it could be so: the certificates of then still hold.
+        **({"indexes_on_empty_tables": proof.indexes_on_empty} if proof.indexes_on_empty else {}),
         "missing": [str(message) for message in proof.missing],
         "tables": [
             {

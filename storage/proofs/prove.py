@@ -23,7 +23,7 @@ from storage.postgres.archive import read as read_archive
 from storage.postgres.connection import Connection
 from storage.postgres.programs import Installation
 from storage.postgres.watchdog import Watchdog
-from storage.proofs import certificate, scratch
+from storage.proofs import certificate, lightly, scratch
 from storage.proofs.reach import Reach, reach
 from storage.restores import facts
 from storage.restores.compare import Comparison, compare
@@ -63,6 +63,7 @@ class Prover:
                 ("look", say("Look at the scratch server")),
                 ("load", say("Restore into a throw-away database")),
                 ("compare", say("Compare every table with the backup")),
+                ("indexes", say("Make the remaining indexes, on emptied tables")),
                 ("drop", say("Drop the throw-away database")),
             )
         )
@@ -102,7 +103,8 @@ class _Run:
         context.step("verify")
         path = prover.catalog.good_archive(backup)
         archive = read_archive(path)
-        progress = RestoreProgress(backup, archive.entries)
+        later = lightly.deferred(archive.entries)
+        progress = RestoreProgress(backup, tuple(entry for entry in archive.entries if entry.dump_id not in later))
 
         def watch() -> None:
             context.checkpoint()
@@ -154,8 +156,13 @@ class _Run:
             watch=self._waiting("making the database"),
             on_dropped=lambda: context.result(scratch=""),
         ) as connection:
-            self._load(connection, plan, backup, path, archive, progress, within)
+            request = self._request(connection, plan, backup, path, archive, within)
+            later = lightly.deferred(archive.entries) - within.left_out
+            load(replace(request, left_out=within.left_out | later), progress, context)
             compared = self._compare(connection, backup, progress, within)
+            context.step("indexes")
+            if later:
+                compared = self._make_indexes(request, later, compared, progress)
             context.step("drop")
         return compared, within
 
@@ -196,18 +203,17 @@ class _Run:
                 raise Unavailable(check.message, advice=check.advice)
         return plan
 
-    def _load(
+    def _request(
         self,
         connection: Connection,
         plan: RestorePlan,
         backup: BackupRecord,
         path: Path,
         archive: Archive,
-        progress: RestoreProgress,
         within: Reach,
-    ) -> None:
+    ) -> LoadRequest:
         assert plan.installation is not None
-        request = LoadRequest(
+        return LoadRequest(
             connection=connection,
             server_major=plan.server_major,
             installation=plan.installation,
@@ -222,7 +228,16 @@ class _Run:
             application=self._application,
             left_out=within.left_out,
         )
-        load(request, progress, self._context)
+
+    def _make_indexes(
+        self, request: LoadRequest, later: frozenset[int], compared: Comparison, progress: RestoreProgress
+    ) -> Comparison:
+        """What was put off; returns the comparison with the schema as it is then."""
+        watch = self._waiting("emptying the tables")
+        schema = lightly.make(request, later, progress, self._context, watch=watch)
+        self._proof = replace(self._proof, indexes_on_empty=lightly.count(request.archive.entries, later))
+        expected = request.backup.schema_fingerprint
+        return replace(compared, same_schema=not expected or schema == expected)
 
     def _compare(
         self, connection: Connection, backup: BackupRecord, progress: RestoreProgress, within: Reach
@@ -243,6 +258,7 @@ class _Run:
             stall_seconds=self._settings.stall_seconds,
             watch=watch,
             on_table=progress.checked,
+            analyze=False,
         )
         if backup.ours:
             compared.refuse_differences()

@@ -34,7 +34,7 @@ def reach(archive: Archive, backup: BackupRecord, facts: ServerFacts) -> Reach:
         for entry in archive.entries
         if (reason := _out_of_reach(entry, facts.extensions, facts.roles)) is not None
     }
-    left_out = _with_dependents(archive.entries, reasons.keys())
+    left_out = with_dependents(archive.entries, reasons.keys())
     tables = {
         full_name(entry.schema, entry.name)
         for entry in archive.entries
@@ -48,7 +48,7 @@ def reach(archive: Archive, backup: BackupRecord, facts: ServerFacts) -> Reach:
     )
 
 
-def _with_dependents(entries: Iterable[Entry], first: Iterable[int]) -> frozenset[int]:
+def with_dependents(entries: Iterable[Entry], first: Iterable[int]) -> frozenset[int]:
     """These entries, and all that depend on them, directly or not."""
     left_out = set(first)
     rest = [entry for entry in entries if entry.depends_on]

@@ -80,16 +80,18 @@ def compare(
     stall_seconds: float,
     watch: Callable[[], None],
     on_table: Callable[[str], None] = lambda table: None,
+    analyze: bool = True,
 ) -> Comparison:
-    """Count every table as the manifest did, and ANALYZE it; `jobs` tables at a time, the largest first. A backup that
-    is not ours has no manifest: its tables are counted, and no difference is looked for.
+    """Count every table as the manifest did, and ANALYZE it where somebody is going to ask it; `jobs` tables at a time,
+    the largest first. A backup that is not ours has no manifest: its tables are counted, and no difference is looked
+    for.
 
     The server sends nothing while it counts a large table: that it is alive is seen on a connection of its own. Raises
     Stalled when nothing was heard for `stall_seconds`.
     """
     watchdog = Watchdog(stall_seconds)
     with CopyMonitor(connection, application=application, on_copying=lambda copying: None) as monitor:
-        counting = _Counting(connection, backup.tables, application=application, on_table=on_table)
+        counting = _Counting(connection, backup.tables, application=application, on_table=on_table, analyze=analyze)
 
         def look() -> None:
             watch()
@@ -98,8 +100,9 @@ def compare(
         with connect(connection, application=application) as session:
             tables, schema, large_objects = _patiently(session, lambda: _look(session), watch=look)
         counting.run(tables, jobs=jobs, watch=look)
-        with connect(connection, application=application) as session:
-            _patiently(session, lambda: counting.analyze_others(session), watch=look)
+        if analyze:
+            with connect(connection, application=application) as session:
+                _patiently(session, lambda: counting.analyze_others(session), watch=look)
     recorded = backup.source.large_objects if backup.ours and backup.source.server_version else large_objects
     return Comparison(
         tables=len(backup.tables) if backup.ours else len(counting.facts),
@@ -152,8 +155,10 @@ class _Counting:
         *,
         application: str,
         on_table: Callable[[str], None],
+        analyze: bool,
     ) -> None:
         self._connection, self._application, self._on_table = connection, application, on_table
+        self._also_analyze = analyze
         self._with_digest = {name for name, facts in expected.items() if facts.digest is not None}
         self._waiting: queue.SimpleQueue[manifest.Table] = queue.SimpleQueue()
         self._sessions: list[Session] = []
@@ -211,7 +216,8 @@ class _Counting:
                 self.facts[table.full_name] = manifest.count(
                     session, table, digests=table.full_name in self._with_digest
                 )
-                self._analyze(session, table.schema, table.name)
+                if self._also_analyze:
+                    self._analyze(session, table.schema, table.name)
                 self._on_table(table.full_name)
                 continue
             return

@@ -30,7 +30,8 @@ def put(run: Running, request: RestoreRequest) -> None:
     assert plan.installation is not None
     tables = tuple(table.name for table in plan.tables)
     run.save(tables=tables)
-    run.take_snapshot(plan)
+    context.step("snapshot")
+    run.remember_snapshot(run.take_snapshot(plan, context))
     context.step("rows")
     connection = run.restorer.profile_of(run.record.server).connection.to(plan.target)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from storage.crashpoints import crashpoint
 from storage.errors import Conflict, Denied, StorageError, say, say_count
 from storage.identifiers import new_id
 from storage.jobs.context import JobContext
+from storage.jobs.meanwhile import Meanwhile
 from storage.jobs.model import Progress
 from storage.jobs.part import PartOf
 from storage.postgres.archive import Archive
@@ -116,17 +118,34 @@ class Running:
 
     def made_beside(self, request: RestoreRequest) -> tuple[RestorePlan, Connection, Comparison]:
         """The archive restored into a database of its own beside the target, compared, and reached by the connection.
-        The snapshot that comes first is taken as well."""
+
+        Where the present data is going to be changed its snapshot is taken meanwhile, and is whole when this returns.
+        """
         context = self.context
         context.step("verify")
         backup, path, archive = self.verified(request)
-        progress = self.progress
         context.step("look")
         plan = self.plan(request)
+        if not request.mode.changes_present:
+            return (plan, *self._made(plan, backup, path, archive))
+        with Meanwhile(
+            context, partial(self.take_snapshot, plan), given_up=say("The restore ended before its snapshot was whole.")
+        ) as snapshot:
+            beside_it, comparison = self._made(plan, backup, path, archive)
+            context.step("snapshot")
+
+            def watch() -> None:
+                context.checkpoint()
+                context.report(snapshot.progress)
+
+            self.remember_snapshot(snapshot.wait(watch))
+        return plan, beside_it, comparison
+
+    def _made(
+        self, plan: RestorePlan, backup: BackupRecord, path: Path, archive: Archive
+    ) -> tuple[Connection, Comparison]:
         assert plan.installation is not None
-        chosen = self._chosen
-        if request.mode.changes_present:
-            self.take_snapshot(plan)
+        context, chosen = self.context, self._chosen
         self.save(
             target=plan.target,
             beside=names.beside(plan.target, self.record.restore_id),
@@ -161,7 +180,7 @@ class Running:
                 application=self.application,
                 left_out=chosen.left_out,
             ),
-            progress,
+            self.progress,
         )
         crashpoint("restore:loaded")
         context.step(
@@ -174,6 +193,12 @@ class Running:
             if backup.ours
             else say("Count every table: there is no manifest to compare with"),
         )
+        comparison = self._compare(beside_it)
+        crashpoint("restore:compared")
+        return beside_it, comparison
+
+    def _compare(self, beside_it: Connection) -> Comparison:
+        context, progress = self.context, self.progress
 
         def watch() -> None:
             context.checkpoint()
@@ -181,7 +206,7 @@ class Running:
 
         comparison = compare(
             beside_it,
-            chosen.expected,
+            self._chosen.expected,
             jobs=self._settings.restore_jobs,
             application=self.application,
             stall_seconds=self._settings.stall_seconds,
@@ -200,9 +225,8 @@ class Running:
             context.log(f"{table} has no statistics yet: {why}")
         if not comparison.same_schema:
             context.log("the schema's fingerprint is not the one of the backup; versions of extensions may differ")
-        crashpoint("restore:compared")
         context.report(progress.value("compare"))
-        return plan, beside_it, comparison
+        return comparison
 
     def _swap_back(self, request: RestoreRequest) -> None:
         """Give the database that a restore kept its name back, and keep the restored one, or drop it."""
@@ -285,9 +309,9 @@ class Running:
         )
         return plan
 
-    def take_snapshot(self, plan: RestorePlan) -> None:
-        context, progress = self.context, self.progress
-        context.step("snapshot")
+    def take_snapshot(self, plan: RestorePlan, context: JobContext) -> BackupRecord:
+        """A backup of the target as it is now. `context` is the job's, or that of a part of it."""
+        progress = self.progress
         profile = self.restorer.profile_of(self.record.server)
 
         def report(part: Progress) -> None:
@@ -299,9 +323,12 @@ class Running:
             PartOf(context, report=report), profile.with_(connection=profile.connection.to(plan.target))
         )
         progress.snapshotted(1.0)
-        self.save(snapshot_id=taken.backup_id)
-        context.result(snapshot_id=taken.backup_id)
         context.log(f"snapshot of {plan.target}: {taken.backup_id}")
+        return taken
+
+    def remember_snapshot(self, taken: BackupRecord) -> None:
+        self.save(snapshot_id=taken.backup_id)
+        self.context.result(snapshot_id=taken.backup_id)
 
     def _create(self, session: Session, plan: RestorePlan) -> None:
         target_oid = None

@@ -13,7 +13,8 @@ _BEGINNING: Steps = (
     ("look", say("Look at the server")),
 )
 _SNAPSHOT: Steps = (("snapshot", say("Take a snapshot of the present data")),)
-_BESIDE: Steps = (("load", say("Restore beside it")),)
+_SNAPSHOT_ENDS: Steps = (("snapshot", say("Wait for the end of the snapshot")),)
+_BESIDE: Steps = (("load", say("Restore beside it, and take a snapshot of the present data meanwhile")),)
 _COMPARE: Steps = (("compare", say("Compare every table with the backup")),)
 _ROWS: Steps = (("rows", say("Put the rows in place")),)
 _MERGE: Steps = (("merge", say("Add what is missing, in one transaction")),)
@@ -31,9 +32,10 @@ def of(request: RestoreRequest, *, after: bool) -> Steps:
         case Mode.TABLES:
             return _BEGINNING + _SNAPSHOT + _ROWS
         case Mode.MERGE:
-            return _BEGINNING + _SNAPSHOT + _BESIDE + _COMPARE + _MERGE
+            return _BEGINNING + _BESIDE + _COMPARE + _SNAPSHOT_ENDS + _MERGE
         case Mode.REPLACE:
-            return _BEGINNING + _SNAPSHOT + _BESIDE + _COMPARE + commands + (("swap", say("Swap the names")),)
+            swap: Steps = (("swap", say("Swap the names")),)
+            return _BEGINNING + _BESIDE + _COMPARE + _SNAPSHOT_ENDS + commands + swap
         case _:
             load: Steps = (("load", say("Restore")),)
             return _BEGINNING + load + _COMPARE + commands + (("swap", say("Give it its name")),)

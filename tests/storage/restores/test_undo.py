@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from threading import Event
+
 import pytest
 
-from storage.backups.record import BackupKind
-from storage.errors import Conflict, Invalid
+from storage.backups import take
+from storage.backups.dumping import Dump
+from storage.backups.record import BackupKind, BackupRecord, BackupState
+from storage.errors import Conflict, Damaged, Invalid, Unavailable, say
+from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobState
+from storage.restores import run
 from storage.restores.record import RestoreRecord, RestoreState
 from storage.restores.request import Mode
 from storage.restores.undo import can_be_undone
@@ -52,15 +59,69 @@ def test_story_1_7_ac5_the_archive_is_checked_before_and_every_table_after(haven
     assert (record.tables_compared, record.tables_equal, record.rows_compared) == (2, 2, 2200)
 
 
-def test_the_snapshot_is_a_step_of_its_own_with_progress(haven: Haven) -> None:
+def test_the_snapshot_is_taken_while_the_backup_is_restored_and_is_whole_before_the_swap(haven: Haven) -> None:
     backup = haven.take()
     seen: list[Job] = []
     job = haven.restore(backup, replace=True, on_progress=seen.append)
-    codes = [step.code for step in job.steps]
-    assert codes.index("look") < codes.index("snapshot") < codes.index("load")
-    during = [seen_job.progress for seen_job in seen if seen_job.progress.step == "snapshot" and seen_job.progress.rows]
-    assert during and all(progress.percent is not None and progress.percent < 60 for progress in during)
+    assert [step.code for step in job.steps] == ["turn", "verify", "look", "load", "compare", "snapshot", "swap"]
+    log = haven.log(job)
+    positions = [next(n for n, line in enumerate(log) if words in line)
+                 for words in ("snapshot of ", "names swapped")]  # fmt: skip
+    assert positions == sorted(positions)
     assert haven.catalog.get(job.result["snapshot_id"]).kind is BackupKind.SNAPSHOT
+    assert max(seen_job.progress.percent or 0 for seen_job in seen if seen_job.progress.step == "load") < 100
+
+
+def test_a_snapshot_that_fails_ends_the_restore_with_nothing_changed(
+    haven: Haven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = haven.take()
+    haven.run("DELETE FROM orders WHERE id > 10")
+
+    def refused(*_: object, **__: object) -> None:
+        raise Unavailable(say("The disk is full."))
+
+    monkeypatch.setattr(take, "publish", refused)
+    job = haven.restore(backup, replace=True)
+    assert job.state is JobState.FAILED and job.error
+    assert job.error["cause"]["template"] == "The disk is full."
+    assert orders(haven) == 10
+    assert not [name for name in haven.databases() if name.startswith(f"{haven.connection.dbname}_")]
+    assert haven.catalog.get(snapshots(haven)[0]).state is BackupState.FAILED
+
+
+def test_a_restore_that_fails_gives_its_snapshot_up(haven: Haven, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = haven.take()
+    at_work = Event()
+    ended: list[str] = []
+
+    def never_whole(self: take.Taker, context: JobContext, record: BackupRecord, dump: Dump) -> BackupRecord:
+        at_work.set()
+        try:
+            while True:
+                context.checkpoint()
+                time.sleep(0.01)
+        finally:
+            ended.append(record.backup_id)
+
+    def broken(*_: object, **__: object) -> None:
+        assert at_work.wait(30)
+        raise Damaged(say("The archive broke."))
+
+    monkeypatch.setattr(take.Taker, "_read_back", never_whole)
+    monkeypatch.setattr(run, "load", broken)
+    job = haven.restore(backup, replace=True)
+    assert job.state is JobState.FAILED and job.error
+    assert job.error["cause"]["template"] == "The archive broke."
+    [given_up] = ended
+    record = haven.catalog.get(given_up)
+    assert record.state is BackupState.CANCELLED and record.error
+    assert record.error["cause"]["template"] == "The restore ended before its snapshot was whole."
+    assert not list((haven.folder / "staging").iterdir())
+
+
+def snapshots(haven: Haven) -> list[str]:
+    return [record.backup_id for record in haven.catalog.find() if record.kind is BackupKind.SNAPSHOT]
 
 
 def test_a_new_database_needs_no_snapshot(haven: Haven) -> None:
