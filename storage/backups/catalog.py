@@ -203,9 +203,14 @@ class Catalog:
 
     def rebuild(self) -> list[BackupRecord]:
         """Bring back records that are missing, from the copies beside the archives and in the trash; returns them."""
-        known = {record.backup_id for record in self.all()}
+        records = self.all()
+        known = {record.backup_id for record in records}
+        # Ten thousand are not read again at each start: what lies where a known record has its copy is that copy.
+        theirs = {os.path.splitext(record.archive)[0] for record in records if record.archive}
         found: dict[str, BackupRecord] = {}
         for copy in sorted([*self.archives.glob("*/*.json"), *self.trash.glob("*/*.json")]):
+            if os.path.splitext(copy.relative_to(self.data_folder))[0] in theirs:
+                continue
             try:
                 record = BackupRecord.from_json(jsonfiles.read(copy))
             except (InvalidRecord, KeyError, TypeError, ValueError, OSError) as error:
