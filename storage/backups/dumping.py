@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +57,8 @@ class DumpRequest:
     """The job's staging folder."""
     application: str
     """The name of our sessions on the server."""
+    unhurried: bool = False
+    """Whether to count after the dump and not beside it: the processors have something else to do as well."""
 
 
 class Dump:
@@ -108,10 +111,12 @@ class Dump:
         context.step(
             "dump", say_count("Dump %(count)s table", "Dump %(count)s tables", count=len(tables) - len(without))
         )
-        with Pending(session, lambda: self._count(tables, without)) as counting:
+        with ExitStack() as counted:
+            begin = partial(counted.enter_context, Pending(session, lambda: self._count(tables, without)))
+            counting = None if request.unhurried else begin()
             compression, size, sha256 = self._run_dump(snapshot, tables, without)
             context.step("count")
-            schema, facts = self._wait_for(counting)
+            schema, facts = self._wait_for(counting or begin())
         context.report(self.progress.value("count"))
         return record.with_(
             bytes=size,

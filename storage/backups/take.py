@@ -153,6 +153,7 @@ class Taker:
             last_size=next((other.bytes for other in last if other.ours and other.no_logs == record.no_logs), None),
             folder=folder,
             application=application,
+            unhurried=record.kind is BackupKind.SNAPSHOT,
         )
 
     def _read_back(self, context: JobContext, record: BackupRecord, dump: Dump) -> BackupRecord:
