@@ -69,8 +69,8 @@ def check(facts: SnapshotFacts, *, target: str) -> Check:
         return Check(
             "snapshot",
             Light.GOOD,
-            say("A snapshot of %(name)s is taken before anything in it changes: at most about %(needed_bytes)s here, where "
-                "%(free_bytes)s are free.", name=target, needed_bytes=facts.needed, free_bytes=facts.free),
+            say("A snapshot of %(name)s is taken before anything in it changes: at most about %(needed_bytes)s here, "
+                "where %(free_bytes)s are free.", name=target, needed_bytes=facts.needed, free_bytes=facts.free),
         )  # fmt: skip
     return Check(
         "snapshot",
