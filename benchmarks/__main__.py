@@ -18,6 +18,7 @@ OUTAGE_BOUND = 100.0
 
 def main() -> int:
     options = _options()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     majors = [int(part) for part in options.majors.split(",") if part]
     all_met = True
@@ -49,26 +50,34 @@ def _measure(major: int, options: argparse.Namespace) -> bool:
         work = folder / "work"
         work.mkdir(mode=0o700)
         connection = data.make(server, rows=options.rows, scale=options.scale, folder=work)
+        # Each is printed as soon as it is measured: what a later one runs into takes nothing away.
         took, backup_id, peak_take = taking.run(server, connection, work, rounds=options.rounds)
+        took.print()
         replaced, gaps, peak_restore = restoring.run(server, connection, work, backup_id, rounds=options.rounds)
+        replaced.print()
+        print(
+            f"\nLongest time that a reader got no answer around the swap: {max(gaps):.0f} ms (bound {OUTAGE_BOUND:.0f})"
+        )
         proven, peak_prove = proving.run(server, connection, work, backup_id, rounds=options.rounds)
+        proven.print()
         exported, peak_export = exporting.run(server, connection, work, rounds=options.rounds)
+        exported.print()
         listed = pages.run(server, connection, work)
         usage = logs.run(server, connection, work, rounds=options.rounds)
+        usage.print()
         cleaned, longest = cleaning.run(server, connection, work, rounds=options.rounds)
+        for result in cleaned:
+            result.print()
+        print(f"\nLongest batch of all clean-ups: {longest:.0f} ms (bound {cleaning.LONGEST_MS})")
         downloaded, peak_serve = downloading.run(server, connection, work, backup_id, rounds=options.rounds + 2)
+        downloaded.print()
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    for result in (took, replaced, proven, exported, *cleaned, downloaded):
-        result.print()
-    usage.print()
-    print(f"\nLongest batch of all clean-ups: {longest:.0f} ms (bound {cleaning.LONGEST_MS})")
     peak_serve = max(peak_serve, peak_export)
     peak = max(peak_take, peak_restore, peak_prove, peak_serve)
-    print(f"\nLongest time that a reader got no answer around the swap: {max(gaps):.0f} ms (bound {OUTAGE_BOUND:.0f})")
     print(
-        f"Most resident memory of pghaven: take {peak_take / 1e6:.0f} MB, replace {peak_restore / 1e6:.0f} MB, "
+        f"\nMost resident memory of pghaven: take {peak_take / 1e6:.0f} MB, replace {peak_restore / 1e6:.0f} MB, "
         f"prove {peak_prove / 1e6:.0f} MB, serve {peak_serve / 1e6:.0f} MB (bound {MEMORY_BOUND / 1e6:.0f})"
     )
     all_met = all(one.met() for one in (took, replaced, proven, exported, *cleaned, downloaded))
