@@ -22,6 +22,7 @@ from storage.applications import demo, maps
 from storage.audit import Audit
 from storage.backups.backups import Backups
 from storage.backups.catalog import Catalog
+from storage.backups.copies_expiring import CopyRetention
 from storage.backups.copying import Copying
 from storage.backups.exporting import Exporter
 from storage.backups.policies import Policies
@@ -146,6 +147,11 @@ class Storage:
             runner=self.runner,
             staging=self.staging,
             installations=self.programs,
+            clock=clock,
+        )
+        self.copy_retention = CopyRetention(
+            catalog=self.backups.catalog,
+            destinations=self.destinations,
             clock=clock,
             zone=ZoneInfo(settings.time_zone),
             in_use=lambda name: named_by(self.jobs.active(name)),
@@ -625,7 +631,7 @@ class Storage:
         self.alerts.look(self.lookout.look)
 
     def _expire_copies(self) -> None:
-        for backup_id, destination in self.copying.expire():
+        for backup_id, destination in self.copy_retention.expire():
             self.audit.record("copy_expired", actor="", subject=backup_id, destination=destination)
 
     def _ticker(self) -> Ticker:

@@ -12,6 +12,8 @@ from storage.clock import from_text, to_text
 
 FIRST_PAUSE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=6)
+RECORD = ".json"
+"""What is added to a copy's key for the record of its backup, which lies beside it."""
 
 
 class CopyState(StrEnum):

@@ -1,25 +1,22 @@
 """Copying archives to destinations, looking at the copies, and bringing archives back.
 
 A copy that fails never makes the backup less good: it is noted in the record, and tried again with growing pauses.
-Beside each copy lies the backup's record, so that the catalog can be rebuilt from a destination alone.
+Beside each copy lies the backup's record, from which `copies_found` rebuilds the catalog.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
 from storage import reserve
-from storage.backups import retention
+from storage.backups import copies
 from storage.backups.catalog import Catalog, publish
 from storage.backups.copies import Copy, CopyState, due_again
-from storage.backups.policies import Policy
 from storage.backups.preflight import check_space, disk_full
 from storage.backups.record import BackupRecord, BackupState
 from storage.backups.verify import file_sha256, installation_for, other_content, verify_archive
@@ -29,7 +26,6 @@ from storage.destinations.destination import Destination
 from storage.destinations.registry import Destinations
 from storage.destinations.store import Store
 from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, Unavailable, say
-from storage.identifiers import checked_name, is_id
 from storage.jobs.context import JobContext
 from storage.jobs.model import Job, JobKind, Progress
 from storage.jobs.runner import JobRunner
@@ -41,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 COPIER = "copies"
 """Who asks for copies that nobody asked for, as their jobs name it."""
-_RECORD = ".json"
 
 
 class Copying:
@@ -54,11 +49,7 @@ class Copying:
         staging: Staging,
         installations: Callable[[], Sequence[Installation]],
         clock: Clock,
-        zone: ZoneInfo,
-        in_use: Callable[[str], Collection[str]],
     ) -> None:
-        """`zone` is where days begin; `in_use` names the backups of a database that jobs were asked for with."""
-        self._zone, self._in_use = zone, in_use
         self.catalog, self.destinations, self.runner = catalog, destinations, runner
         self._staging, self._installations, self._clock = staging, installations, clock
         self._identities: dict[tuple[str, str], Secret] = {}
@@ -151,7 +142,7 @@ class Copying:
             at=self._clock(),
             tries=before.tries if before is not None else 0,
         )
-        store.put_bytes(key + _RECORD, _beside(record, copy))
+        store.put_bytes(key + copies.RECORD, _beside(record, copy))
         context.log(f"{size} bytes written to {destination.name} as {key}")
         return copy
 
@@ -254,90 +245,6 @@ class Copying:
         failed = copy.with_(state=CopyState.FAILED, at=self._clock(), tries=copy.tries + 1, error=error.to_json())
         self._keep(record, failed)
 
-    # Keeping and rebuilding
-
-    def expire(self) -> list[tuple[str, str]]:
-        """Delete the copies that are older than their destinations keep them; returns (backup id, destination)."""
-        deleted = []
-        for destination in self.destinations.all():
-            try:
-                deleted += [(backup_id, destination.name) for backup_id in self._expire_at(destination)]
-            except StorageError as error:
-                logger.warning("old copies at %s could not be deleted: %s", destination.name, error)
-        return deleted
-
-    def _expire_at(self, destination: Destination) -> list[str]:
-        if not destination.keep_days:
-            return []
-        records = {record.backup_id: record for record in self.catalog.all()}
-        old = [
-            records[decision.backup_id]
-            for database in sorted({record.database for record in records.values()})
-            for decision in self._plan(destination, database).expired
-        ]
-        store = Store(destination) if old else None
-        for record in old:
-            assert store is not None
-            copy = record.copy_at(destination.name)
-            assert copy is not None
-            # The record first: what is left of a deletion that was cut off is a copy that nobody counts on.
-            self._keep(record, copy.with_(state=CopyState.DELETED, at=self._clock()))
-            store.delete(copy.key + _RECORD)
-            store.delete(copy.key)
-        return [record.backup_id for record in old]
-
-    def _plan(self, destination: Destination, database: str) -> retention.Plan:
-        """What stays there of a database: by the rules of the destination, and never less than retention keeps here
-        whatever the rules are."""
-        records = self.catalog.find(database=database)
-        policy = Policy(
-            database=database,
-            days=destination.keep_days,
-            weekly=destination.weekly,
-            monthly=destination.monthly,
-            yearly=destination.yearly,
-            minimum=1,
-            snapshot_days=destination.keep_days,
-        )
-        return retention.decide(
-            retention.facts_at(records, destination.name, in_use=self._in_use(database)),
-            policy,
-            now=self._clock(),
-            zone=self._zone,
-            paused=retention.failing(records),
-        )
-
-    def rebuild(self, destination: str) -> list[BackupRecord]:
-        """Bring back the records that are unknown here, from beside the copies of a destination; returns them.
-
-        Their archives are not here: they are *missing* until they are fetched.
-        """
-        store = Store(self.destinations.get(destination))
-        here = self.catalog.all()
-        known, taken = {record.backup_id for record in here}, {record.archive for record in here}
-        sizes = {entry.key: entry.bytes for entry in store.list()}
-        found = []
-        for key in sorted(sizes):
-            if not key.endswith(_RECORD) or key.removesuffix(_RECORD) not in sizes:
-                continue
-            try:
-                record = _foreign(json.loads(store.read(key)))
-            except (StorageError, KeyError, TypeError, ValueError, AttributeError) as error:
-                logger.warning("%s at %s is not the record of a backup: %s", key, destination, error)
-                continue
-            copy = record.copy_at(destination)
-            if record.backup_id in known or copy is None or copy.bytes != sizes.get(copy.key):
-                continue
-            if record.archive in taken:
-                logger.warning("%s at %s names the archive of another backup: %s", key, destination, record.archive)
-                continue
-            missing = record.with_copy(copy.with_(state=CopyState.COMPLETE)).with_(state=BackupState.MISSING)
-            self.catalog.save(missing)
-            known.add(missing.backup_id)
-            taken.add(missing.archive)
-            found.append(missing)
-        return found
-
 
 @contextmanager
 def _written_here(path: Path) -> Iterator[None]:
@@ -350,23 +257,6 @@ def _written_here(path: Path) -> Iterator[None]:
         raise Unavailable(
             say("%(path)s could not be written: %(reason)s", path=str(path), reason=error.strerror or str(error))
         ) from error
-
-
-def _foreign(data: Any) -> BackupRecord:
-    """A record as somebody else may have written it: it names no file but one in the folder of its database's archives.
-
-    What its archive and its copies are called decides what a fetch replaces, and what is deleted in time.
-    """
-    record = BackupRecord.from_json(data)
-    name = record.archive.rpartition("/")[2]
-    if not is_id(record.backup_id) or record.archive != f"archives/{checked_name(record.database)}/{name}":
-        raise ValueError(f"{record.archive!r} is no place for an archive of {record.database!r}")
-    if not name.endswith(".dump") or name.startswith(".") or not name.isprintable():
-        raise ValueError(f"{name!r} is not the name of an archive")
-    keys = {"", f"{record.database}/{name}", f"{record.database}/{name}{encryption.SUFFIX}"}
-    if strange := {copy.key for copy in record.copies} - keys:
-        raise ValueError(f"{strange} are no copies of {name!r}")
-    return record.with_(trashed=None)
 
 
 def _is_due(record: BackupRecord, destination: Destination, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from storage.backups import copies_found
 from storage.destinations import encryption, testing
 from storage.destinations.destination import DEFAULT_KEEP_DAYS, Destination, parse_url
 from storage.errors import Denied, Invalid, say
@@ -137,7 +138,7 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
 def rebuild(name: str, as_json: bool) -> None:
     """Bring the records of backups back from the copies at NAME; their archives stay there until they are fetched."""
     with opened() as storage:
-        found = storage.copying.rebuild(name)
+        found = copies_found.rebuild(storage.backups.catalog, storage.destinations.get(name))
         audited(storage, "catalog_rebuilt", name, backups=len(found))
     if as_json:
         return answers.document([{"id": record.backup_id, "database": record.database} for record in found])

@@ -9,6 +9,7 @@ from flask import Blueprint, flash, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from storage.backups import copies_found
 from storage.backups.copies import CopyState
 from storage.destinations import encryption, testing
 from storage.destinations.destination import DEFAULT_KEEP_DAYS, Destination, parse_url
@@ -80,7 +81,7 @@ def remove(name: str) -> Response:
 @bp.post("/destinations/<name>/rebuild")
 @requires("manage destinations")
 def rebuild(name: str) -> Response:
-    found = storage().copying.rebuild(name)
+    found = copies_found.rebuild(storage().backups.catalog, storage().destinations.get(name))
     audited("catalog_rebuilt", name, backups=len(found))
     flash(_("%(count)s backups were unknown here and are in the catalog now.", count=len(found)))
     return see(url_for("destinations.index"))

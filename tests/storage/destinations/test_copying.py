@@ -14,6 +14,7 @@ from typing import Any
 import pyrage
 import pytest
 
+from storage.backups import copies_found
 from storage.backups.copies import Copy, CopyState, due_again, pause
 from storage.backups.proof import Outcome, Proof
 from storage.backups.record import BackupRecord, BackupState
@@ -155,11 +156,11 @@ def test_the_catalog_is_rebuilt_from_a_destination_alone(storage: Storage, place
 
     other = open_storage(replace(storage.settings, data_folder=tmp_path / "elsewhere"), clock=storage.clock)
     other.destinations.add(destination, by="tests")
-    [found] = other.copying.rebuild("whole")
+    [found] = copies_found.rebuild(other.backups.catalog, other.destinations.get("whole"))
     assert (found.backup_id, found.state, found.tables) == (record.backup_id, BackupState.MISSING, record.tables)
     assert fetch_now(other, found, "whole").state is JobState.COMPLETED
     assert other.backups.catalog.get(record.backup_id).good
-    assert other.copying.rebuild("whole") == []
+    assert copies_found.rebuild(other.backups.catalog, other.destinations.get("whole")) == []
     other.stop()
 
 
@@ -191,7 +192,9 @@ def test_a_forged_record_at_a_destination_names_no_file_of_this_machine(
     store = Store(destination)
     store.put_bytes(key, store.read(copy_of(storage, record, "away").key))
     store.put_bytes(key + ".json", json.dumps(data | {"id": "20260101T000000Z-fedcba"}).encode())
-    assert [found.archive for found in storage.copying.rebuild("away")] == [f"archives/{key}"], "one that is honest"
+    assert [
+        found.archive for found in copies_found.rebuild(storage.backups.catalog, storage.destinations.get("away"))
+    ] == [f"archives/{key}"], "one that is honest"
     storage.backups.catalog.forget("20260101T000000Z-fedcba")
     match forged:
         case {"copies": other}:
@@ -202,7 +205,7 @@ def test_a_forged_record_at_a_destination_names_no_file_of_this_machine(
         case _:
             data |= forged
     store.put_bytes(key + ".json", json.dumps(data).encode())
-    assert storage.copying.rebuild("away") == []
+    assert copies_found.rebuild(storage.backups.catalog, storage.destinations.get("away")) == []
 
 
 @pytest.mark.postgres
@@ -243,7 +246,7 @@ def left_of(storage_folder: Path, records: Sequence[BackupRecord], **rules: int)
     keep_at(storage, parse_url("away", str(storage_folder / "copies")), **rules)
     for record in records:
         storage.backups.catalog.save(record)
-    storage.copying.expire()
+    storage.copy_retention.expire()
     found = {record.backup_id for record in storage.backups.catalog.all() if record.copied}
     storage.stop()
     return found
