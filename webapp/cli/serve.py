@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -150,16 +151,22 @@ def _say_where(storage: Storage, url: str, *, as_json: bool) -> None:
     sys.stdout.flush()
 
 
+SAME_WISH_SECONDS = 1.0
+"""A signal that comes again so soon is the same one: make passes on to its child what the whole group got."""
+
+
 def _end_on_signals() -> None:
     """The first SIGTERM or Ctrl-C ends cleanly; the second ends at once."""
-    seen: list[int] = []
+    first: list[float] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) > 1:
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+            raise SystemExit(0)
+        if now - first[0] >= SAME_WISH_SECONDS:
             os.write(2, b"Ending at once.\n")
             os._exit(128 + number)
-        raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

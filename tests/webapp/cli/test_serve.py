@@ -43,6 +43,15 @@ def test_it_answers_and_ends_cleanly_within_seconds(terminal: Terminal, number: 
         urllib.request.urlopen(where["url"], timeout=2)
 
 
+def test_a_signal_that_comes_twice_at_once_is_one_wish(terminal: Terminal) -> None:
+    """As when a whole process group gets one, and make passes it on."""
+    process, _ = started(terminal)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, "Ending at once" in err) == (0, False), err
+
+
 def test_the_first_start_prints_one_address_and_the_set_up_token(terminal: Terminal) -> None:
     process = terminal.start("serve", "--port", "0")
     assert process.stdout
