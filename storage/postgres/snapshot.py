@@ -20,7 +20,12 @@ def read_only_moment(connection: Connection, *, application: str) -> Iterator[Se
     """A session inside a REPEATABLE READ, READ ONLY transaction; everything read in it is of one moment."""
     with connect(connection, application=application, autocommit=True) as session:
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield session
+        try:
+            yield session
+        except BaseException:
+            # The server may have fallen silent: nobody waits for it to say that it rolled nothing back.
+            session.close()
+            raise
 
 
 def export(session: Session) -> str:

@@ -13,6 +13,8 @@ import pytest
 
 from storage.jobs.model import Job, JobState
 from storage.postgres.connection import connect
+from storage.postgres.snapshot import read_only_moment
+from storage.postgres.watchdog import Stalled
 from tests.servers import Server, newest_installation, open_folder
 from tests.storage.backups.conftest import SHOP
 from tests.storage.backups.workshop import Workshop
@@ -61,6 +63,26 @@ def test_counting_is_waited_for_as_long_as_the_server_lives(storage_folder: Path
         assert job.error is not None and job.error["kind"] == "Stalled"
         assert silent_since[0] - counting_since[0] > 4
         assert time.monotonic() - silent_since[0] < 20
+    finally:
+        signal_all(server, signal.SIGCONT)
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_moment_of_a_server_that_fell_silent_is_left_at_once() -> None:
+    folder = open_folder("pghaven-silent-")
+    server = Server(newest_installation(), folder)
+    try:
+        begun = 0.0
+        with (
+            pytest.raises(Stalled),
+            read_only_moment(server.create_database("shop"), application="tests") as session,
+        ):
+            session.execute("SELECT 1")
+            signal_all(server, signal.SIGSTOP)
+            begun = time.monotonic()
+            raise Stalled(1)
+        assert time.monotonic() - begun < 10
     finally:
         signal_all(server, signal.SIGCONT)
         server.stop()
