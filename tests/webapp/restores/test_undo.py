@@ -51,7 +51,7 @@ def test_story_1_7_ac4_the_plan_says_that_a_snapshot_is_taken_and_the_end_says_t
     ana: Browser, replaced: RestoreRecord
 ) -> None:
     plan = words(ana.get(f"/restores/new?backup={replaced.backup_id}&mode=replace").text)
-    assert "Take a snapshot of" in plan and "A snapshot of" in plan
+    assert "a snapshot of it is taken meanwhile" in plan and "A snapshot of" in plan
     done = ana.get(f"/restores/{replaced.restore_id}").text
     assert "Data restored" in done and f"/backups/{replaced.snapshot_id}" in done
     chinese = ana.get(f"/restores/{replaced.restore_id}", headers={"Accept-Language": "zh-CN"}).text
