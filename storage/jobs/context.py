@@ -77,7 +77,9 @@ class JobContext:
         """Show how far the work is. The bar never goes back, whatever the measurements say."""
         with self._lock:
             shown = self._job.progress
-            if progress.total and shown.total and progress.done * shown.total < shown.done * progress.total:
+            if shown.total and not progress.total:
+                progress = replace(progress, done=shown.done, total=shown.total)
+            elif progress.total and shown.total and progress.done * shown.total < shown.done * progress.total:
                 progress = replace(progress, done=shown.done * progress.total // shown.total)
             self._job = self._job.with_(progress=progress)
             self._on_progress(self._job)

@@ -28,8 +28,8 @@ class Meanwhile(Generic[Result]):
         self._result: list[Result] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="meanwhile", daemon=True)
-        self.progress = Progress()
-        """What the work reported last."""
+        self.progress: Progress | None = None
+        """What the work reported last; None before it has."""
 
     def __enter__(self) -> Meanwhile[Result]:
         self._whole.guards.append(self._raise_error)

@@ -136,7 +136,8 @@ class Running:
 
             def watch() -> None:
                 context.checkpoint()
-                context.report(snapshot.progress)
+                if snapshot.progress is not None:
+                    context.report(snapshot.progress)
 
             self.remember_snapshot(snapshot.wait(watch))
         return plan, beside_it, comparison

@@ -68,6 +68,12 @@ def test_a_total_that_grows_does_not_take_the_bar_back(shown: Shown) -> None:
     assert shown.context.job.progress.percent == 50
 
 
+def test_a_report_that_knows_no_total_leaves_the_bar_where_it_is(shown: Shown) -> None:
+    shown.context.report(Progress(done=50, total=100))
+    shown.context.report(Progress(item="public.orders"))
+    assert (shown.context.job.progress.percent, shown.context.job.progress.item) == (50, "public.orders")
+
+
 def test_a_step_ends_when_the_next_begins(shown: Shown, clock: StandingClock) -> None:
     shown.context.plan((("one", say("First")), ("two", say("Second"))))
     shown.context.step("one")
