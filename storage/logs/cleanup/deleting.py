@@ -169,12 +169,18 @@ def _delete(session: Session, batch: Batch, statements: _Statements) -> tuple[in
     session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with session.transaction():
-            return _ask(session, quick, batch)
-    except (psycopg.errors.SerializationFailure, psycopg.errors.DivisionByZero):
-        # Somebody changed a row meanwhile, or a trigger or a policy keeps some: what goes is counted as it goes.
-        return _ask(session, statements.of(batch), batch)
+            added_up = _ask(session, quick.adding_up, batch)
+            gone, _ = _ask(session, quick.deleting, batch)
+            if gone == added_up[0]:
+                return added_up
+            raise psycopg.Rollback
+    except psycopg.errors.SerializationFailure:
+        # Somebody changed a row meanwhile.
+        pass
     finally:
         session.isolation_level = None
+    # What goes is counted as it goes; also where a trigger or a policy keeps some.
+    return _ask(session, statements.of(batch), batch)
 
 
 def _ask(session: Session, statement: bytes, batch: Batch) -> tuple[int, int]:
@@ -185,21 +191,32 @@ def _ask(session: Session, statement: bytes, batch: Batch) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+@dataclass(frozen=True, slots=True)
+class _Quick:
+    """Two statements for a transaction that sees one state throughout: to add up what lies there, and to delete it.
+    Adding up what was deleted, in one statement with deleting it, takes half as long again."""
+
+    adding_up: bytes
+    deleting: bytes
+
+
 class _Statements:
     """The statements of one worker, each written once and planned once: most batches differ in two values."""
 
     def __init__(self, target: LogTarget, condition: sql.Composable, daily: Daily | None, part: int) -> None:
         self._target, self._condition, self._daily, self._part = target, condition, daily, part
         self._written: dict[tuple[Shape, bool], bytes] = {}
-        self._quick: dict[Shape, bytes] = {}
+        self._quick: dict[Shape, _Quick] = {}
 
-    def quick(self, batch: Batch) -> bytes | None:
-        """One for a transaction that sees one state throughout; None where nothing is added up."""
+    def quick(self, batch: Batch) -> _Quick | None:
+        """None where nothing is added up."""
         if self._daily is None or batch.shape.using is not None:
             return None
         if batch.shape not in self._quick:
-            statement = _quick(self._target, self._condition, batch.shape, self._daily, self._part)
-            self._quick[batch.shape] = statement.as_string(None).encode()
+            self._quick[batch.shape] = _Quick(
+                _as_sent(_adding_up(self._target, self._condition, batch.shape, self._daily, self._part)),
+                _as_sent(_deleting(self._target, self._condition, batch.shape)),
+            )
         return self._quick[batch.shape]
 
     def of(self, batch: Batch) -> bytes:
@@ -214,44 +231,48 @@ class _Statements:
         if key not in self._written:
             chosen = _free(self._target, self._condition, shape) if free_only else shape
             statement = _statement(self._target, self._condition, chosen, self._daily, self._part)
-            self._written[key] = statement.as_string(None).encode()
+            self._written[key] = _as_sent(statement)
         return self._written[key]
+
+
+def _as_sent(statement: sql.Composed) -> bytes:
+    return statement.as_string(None).encode()
 
 
 def _statement(
     target: LogTarget, condition: sql.Composable, shape: Shape, daily: Daily | None, part: int
 ) -> sql.Composed:
     """One statement deletes the rows, adds them up and counts them: all of it happens or none."""
-    others = sql.SQL("USING {} ").format(shape.using) if shape.using else sql.SQL("")
-    delete = sql.SQL("DELETE FROM {} AS r {}WHERE ({}) AND {}").format(target.name, others, condition, shape.where)
+    delete = _deleting(target, condition, shape)
     if daily is None and target.soft_delete_column is None:
-        # Nothing is asked of a row but that it goes: the server counts them by itself, in three quarters of the time.
         return delete
-    gone = sql.SQL("gone AS ({} RETURNING {})").format(delete, _summed(target, daily))
-    parts = [gone, statistics.groups(daily, sql.Identifier("gone"), "soft")]
-    if daily:
-        parts.append(sql.SQL("kept AS ({})").format(daily.add("groups", part=part)))
-    return sql.SQL(
-        "WITH {} SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE soft), 0)::bigint FROM groups"
-    ).format(sql.SQL(", ").join(parts))
+    if daily is None:
+        return sql.SQL(
+            "WITH gone AS ({} RETURNING {} AS soft) SELECT count(*), count(*) FILTER (WHERE soft) FROM gone"
+        ).format(delete, target.soft_deleted)
+    return sql.SQL("WITH gone AS ({delete} RETURNING {values}), {groups}, kept AS ({kept}) {totals}").format(
+        delete=delete,
+        values=daily.returned(),
+        groups=daily.groups(sql.Identifier("gone")),
+        kept=daily.add(part=part),
+        totals=statistics.TOTALS,
+    )
 
 
-def _quick(target: LogTarget, condition: sql.Composable, shape: Shape, daily: Daily, part: int) -> sql.Composed:
-    """The same where no row can change meanwhile: added up as they lie there, which costs half as much as out of what
-    was deleted. Fails with a division by zero when other rows went than were added up."""
-    rows = sql.SQL("FROM {} AS r WHERE ({}) AND {}").format(target.name, condition, shape.where)
-    going = sql.SQL("(SELECT {} {}) AS going").format(_summed(target, daily), rows)
-    return sql.SQL(
-        "WITH {groups}, kept AS ({kept}), gone AS (DELETE {rows} RETURNING 1)"
-        " SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE soft), 0)::bigint,"
-        " 1 / (coalesce(sum(rows), 0) = (SELECT count(*) FROM gone))::int FROM groups"
-    ).format(groups=statistics.groups(daily, going, "soft"), kept=daily.add("groups", part=part), rows=rows)
+def _adding_up(target: LogTarget, condition: sql.Composable, shape: Shape, daily: Daily, part: int) -> sql.Composed:
+    """Adds up the rows as they lie there, and counts them."""
+    going = sql.SQL("(SELECT {} FROM {} AS r WHERE ({}) AND {}) AS going").format(
+        daily.returned(), target.name, condition, shape.where
+    )
+    return sql.SQL("WITH {groups}, kept AS ({kept}) {totals}").format(
+        groups=daily.groups(going), kept=daily.add(part=part), totals=statistics.TOTALS
+    )
 
 
-def _summed(target: LogTarget, daily: Daily | None) -> sql.Composed:
-    """What is known of each row that goes."""
-    values = [sql.SQL("{} AS soft").format(target.soft_deleted), *([daily.returned()] if daily else [])]
-    return sql.SQL(", ").join(values)
+def _deleting(target: LogTarget, condition: sql.Composable, shape: Shape) -> sql.Composed:
+    """Nothing is asked of a row but that it goes: the server counts them by itself, in three quarters of the time."""
+    others = sql.SQL("USING {} ").format(shape.using) if shape.using else sql.SQL("")
+    return sql.SQL("DELETE FROM {} AS r {}WHERE ({}) AND {}").format(target.name, others, condition, shape.where)
 
 
 def _free(target: LogTarget, condition: sql.Composable, shape: Shape) -> Shape:

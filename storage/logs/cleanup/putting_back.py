@@ -135,16 +135,17 @@ def _merge(session: Session, target: LogTarget, columns: tuple[rows.Field, ...])
     if daily is not None:
         session.execute(daily.merge())
     insert = rows.put_back(target, columns, unique=rows.is_unique(session, target))
-    returned = [sql.SQL("true AS back"), *([daily.returned()] if daily else [])]
-    parts = [
-        sql.SQL("come AS ({} RETURNING {})").format(insert, sql.SQL(", ").join(returned)),
-        statistics.groups(daily, sql.Identifier("come"), "back"),
-    ]
-    if daily:
-        parts.append(sql.SQL("less AS ({})").format(daily.take_away("groups")))
-    row = session.execute(
-        sql.SQL("WITH {} SELECT coalesce(sum(rows), 0)::bigint FROM groups").format(sql.SQL(", ").join(parts))
-    ).fetchone()
+    if daily is None:
+        statement = sql.SQL("WITH come AS ({} RETURNING true) SELECT count(*) FROM come").format(insert)
+    else:
+        statement = sql.SQL("WITH come AS ({insert} RETURNING {values}), {groups}, less AS ({less}) {totals}").format(
+            insert=insert,
+            values=daily.returned(),
+            groups=daily.groups(sql.Identifier("come")),
+            less=daily.take_away(),
+            totals=statistics.TOTALS,
+        )
+    row = session.execute(statement).fetchone()
     if daily:
         session.execute(daily.forget_empty())
     assert row is not None

@@ -30,9 +30,12 @@ SUMMED = (
 )
 """Columns of a map that are summed up, as far as it has them."""
 KEY = ("day", "user_id", "model")
+SOFT, COUNTS = 1, 2
 _COMMENT = "Sums of usage whose rows pghaven has deleted; by UTC day, user and model."
-
-
+TOTALS = sql.SQL(
+    "SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE kind IN (1, 3)), 0)::bigint FROM groups"
+)
+"""All rows of the `groups`, and those of them that the application had deleted."""
 _NOTHING = sql.SQL("")
 
 
@@ -44,8 +47,9 @@ class Daily:
     table: str
     key: tuple[sql.Composable, ...]
     """Of the row's own types: texts are made of groups, of which there are few."""
-    counts: sql.Composable
-    """Whether the row counts: one that the application has deleted counts nowhere."""
+    kind: sql.Composable
+    """What the row is: COUNTS where it counts, for one that the application has deleted may count nowhere, and SOFT
+    where the application has deleted it; one number, since a group by two costs twice."""
     sums: tuple[tuple[str, str, sql.Composable], ...]
     """Name, type and what is added up for one row; beside the number of requests."""
 
@@ -59,26 +63,31 @@ class Daily:
         return (("requests", "bigint"), *((name, kind) for name, kind, _ in self.sums))
 
     def returned(self) -> sql.Composed:
-        """What a statement over `r` returns for `grouped` to work on."""
-        values = [(self.counts, "counts"), *zip(self.key, KEY, strict=True)]
+        """What a statement over `r` returns for `groups` to work on."""
+        values = [(self.kind, "kind"), *zip(self.key, KEY, strict=True)]
         values += [(value, name) for name, _, value in self.sums]
         return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in values)
 
-    def grouped(self) -> sql.Composed:
-        """The columns of a query that groups what was returned; it counts the rows of each group as `rows`."""
-        return sql.SQL(", ").join(
-            sql.SQL("sum({name}) AS {name}").format(name=sql.Identifier(name)) for name, _, _ in self.sums
+    def groups(self, source: sql.Composable) -> sql.Composed:
+        """A WITH query `groups` of what was returned: how many `rows` each kind and key has, and their sums."""
+        sums = [
+            sql.SQL("coalesce(sum({name}), 0) AS {name}").format(name=sql.Identifier(name)) for name, _, _ in self.sums
+        ]
+        return sql.SQL("groups AS MATERIALIZED (SELECT {values} FROM {source} GROUP BY {by})").format(
+            values=sql.SQL(", ").join([_listed(["kind", *KEY]), sql.SQL("count(*) AS rows"), *sums]),
+            source=source,
+            by=_listed(["kind", *KEY]),
         )
 
-    def add(self, source: str, *, part: int) -> sql.Composed:
-        """Add the groups of `source` to a part of the sums."""
+    def add(self, *, part: int) -> sql.Composed:
+        """Add the `groups` to a part of the sums."""
         return sql.SQL(
             "INSERT INTO {table} AS d ({key}, {columns}, part) {groups}"
             " ON CONFLICT ({key}, part) DO UPDATE SET {changes}"
         ).format(
             table=self.name,
             columns=_listed([name for name, _ in self.columns]),
-            groups=self._groups(source, sql.SQL(", {}::smallint AS part").format(sql.Literal(part))),
+            groups=self._counting(sql.SQL(", {}::smallint AS part").format(sql.Literal(part))),
             key=_listed(KEY),
             changes=self._changes("{name} = d.{name} + excluded.{name}"),
         )
@@ -96,13 +105,13 @@ class Daily:
             changes=self._changes("{name} = d.{name} + excluded.{name}"),
         )
 
-    def take_away(self, source: str) -> sql.Composed:
-        """Take the groups of `source` off the merged sums: their rows are in the log again. Nothing falls below
+    def take_away(self) -> sql.Composed:
+        """Take the `groups` off the merged sums: their rows are in the log again. Nothing falls below
         nothing."""
         return sql.SQL("UPDATE {table} AS d SET {changes} FROM ({groups}) AS excluded WHERE {same}").format(
             table=self.name,
             changes=self._changes("{name} = greatest(d.{name} - excluded.{name}, 0)"),
-            groups=self._groups(source),
+            groups=self._counting(),
             same=sql.SQL(" AND ").join(
                 [
                     sql.SQL("d.part = 0"),
@@ -114,8 +123,8 @@ class Daily:
     def forget_empty(self) -> sql.Composed:
         return sql.SQL("DELETE FROM {} WHERE requests = 0").format(self.name)
 
-    def _groups(self, source: str, also: sql.Composable = _NOTHING) -> sql.Composed:
-        """The groups that count, as rows of the table."""
+    def _counting(self, also: sql.Composable = _NOTHING) -> sql.Composed:
+        """The `groups` that count, as rows of the table."""
         values = [
             sql.SQL("sum({})::{} AS {}").format(
                 sql.Identifier("rows" if name == "requests" else name), sql.SQL(kind), sql.Identifier(name)
@@ -123,9 +132,9 @@ class Daily:
             for name, kind in self.columns
         ]
         return sql.SQL(
-            "SELECT day, coalesce(user_id::text, '') AS user_id, coalesce(model::text, '') AS model, {}{} FROM {}"
-            " WHERE counts GROUP BY 1, 2, 3"
-        ).format(sql.SQL(", ").join(values), also, sql.Identifier(source))
+            "SELECT day, coalesce(user_id::text, '') AS user_id, coalesce(model::text, '') AS model, {}{} FROM groups"
+            " WHERE kind >= {} GROUP BY 1, 2, 3"
+        ).format(sql.SQL(", ").join(values), also, sql.Literal(COUNTS))
 
     def _changes(self, template: str) -> sql.Composed:
         return sql.SQL(", ").join(sql.SQL(template).format(name=sql.Identifier(name)) for name, _ in self.columns)
@@ -141,19 +150,12 @@ def of(target: LogTarget) -> Daily | None:
     if status is not None:
         sums.append(("failed", "bigint", sql.SQL("(({}) IS DISTINCT FROM 200)::int").format(written(status.sql))))
     if log.blocked:
-        sums.append(("blocked", "bigint", sql.SQL("coalesce({}, false)::int").format(written(log.blocked))))
+        sums.append(("blocked", "bigint", sql.SQL("({})::int").format(written(log.blocked))))
     sums += _columns(log)
-    return Daily(target.schema, log.daily, _key(log), written(log.only or "true"), tuple(sums))
-
-
-def groups(daily: Daily | None, source: sql.Composable, *also: str) -> sql.Composed:
-    """A WITH query `groups` of what stands in `source`: how many `rows` have each value of `also`; with sums that are
-    kept, by their key as well."""
-    by = _listed([*also, *(["counts", *KEY] if daily else [])])
-    sums = sql.SQL(", {}").format(daily.grouped()) if daily and daily.sums else sql.SQL("")
-    return sql.SQL("groups AS MATERIALIZED (SELECT {by}, count(*) AS rows{sums} FROM {source} GROUP BY {by})").format(
-        by=by, sums=sums, source=source
+    kind = sql.SQL("({})::int * {} + ({})::int * {}").format(
+        written(log.only or "true"), sql.Literal(COUNTS), target.soft_deleted, sql.Literal(SOFT)
     )
+    return Daily(target.schema, log.daily, _key(log), kind, tuple(sums))
 
 
 def ensure(session: Session, daily: Daily) -> None:
@@ -218,7 +220,7 @@ def _columns(log: UsageLog) -> list[tuple[str, str, sql.Composable]]:
         if column is None or any(names(column.sql, lookup.name) for lookup in log.lookups):
             continue
         kind = "bigint" if column.kind is Kind.INTEGER else "numeric"
-        found.append((name, kind, sql.SQL("coalesce({}, 0)").format(expression(column))))
+        found.append((name, kind, expression(column)))
     return found
 
 
