@@ -103,7 +103,7 @@ def run(server: Server, connection: Connection, folder: Path, *, rounds: int) ->
 
 def _make(server: Server, connection: Connection) -> datetime:
     """Two databases to copy, with the requests alone; the moment that parts the older half from the newer."""
-    server.create_database(SPREAD, template=connection.dbname)
+    server.create_database(SPREAD, template=connection.dbname, by_files=True)
     with connect(connection.to(SPREAD), application="benchmarks") as session:
         found = session.execute("SELECT tablename::text FROM pg_tables WHERE tablename LIKE 'pgbench%'")
         for (table,) in found.fetchall():
@@ -114,7 +114,7 @@ def _make(server: Server, connection: Connection) -> datetime:
         ).fetchone()
         assert row is not None
         [before] = row
-    server.create_database(BUNCHED, template=SPREAD)
+    server.create_database(BUNCHED, template=SPREAD, by_files=True)
     with connect(connection.to(BUNCHED), application="benchmarks") as session:
         [first] = session.execute("SELECT min(created_at) FROM message_request").fetchone() or (None,)
         session.execute(BUNCH, {"first": first, "before": before})
@@ -125,7 +125,7 @@ def _make(server: Server, connection: Connection) -> datetime:
 
 def _fresh(server: Server, template: str) -> Connection:
     server.drop_database(COPY)
-    connection = server.create_database(COPY, template=template)
+    connection = server.create_database(COPY, template=template, by_files=True)
     with connect(connection, application="benchmarks") as session:
         session.execute("CHECKPOINT")
         # What is measured begins with the same pages in memory.

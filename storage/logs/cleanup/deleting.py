@@ -31,6 +31,12 @@ WORKERS = 2
 """Batches under way at a time: adding up what goes costs about as much as deleting it."""
 BATCH_SECONDS = 5
 """After which the server ends a batch that hangs for another reason."""
+LOG_SECONDS = 2.0
+"""How long a batch waits at most for the disk to take what the ones before it have written."""
+_LOG_IS_BEHIND = """
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn())
+       > pg_size_bytes(current_setting('wal_buffers')) / 2
+"""
 
 _SETTINGS = (
     f"-c TimeZone=UTC -c DateStyle=ISO -c lock_timeout={LOCK_WAIT_MS}ms -c statement_timeout={BATCH_SECONDS}s"
@@ -147,6 +153,7 @@ def _add_up(ended: Iterable[Future[_Done]], tally: Tally) -> None:
 
 
 def _carry_out(session: Session, batch: Batch, statements: _Statements) -> _Done:
+    let_the_log_be_written(session)
     started = time.perf_counter()
     in_the_way = False
     try:
@@ -160,6 +167,20 @@ def _carry_out(session: Session, batch: Batch, statements: _Statements) -> _Done
     took = time.perf_counter() - started
     batch.pace.took(took)
     return _Done(row[0], row[1], took, in_the_way)
+
+
+def let_the_log_be_written(session: Session) -> None:
+    """Wait while much of the server's log is still in memory, LOG_SECONDS at most. A batch that finds no room for its
+    own has to wait for the disk, and everybody who wants its rows waits with it; here nobody does."""
+    ends = time.monotonic() + LOG_SECONDS
+    while time.monotonic() < ends:
+        try:
+            row = session.execute(_LOG_IS_BEHIND, prepare=True).fetchone()
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
+            return  # a server that does not tell everybody, or has no such log
+        if row is None or not row[0]:
+            return
+        time.sleep(0.001)
 
 
 def _delete(session: Session, batch: Batch, statements: _Statements) -> tuple[int, int]:

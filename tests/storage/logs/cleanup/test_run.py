@@ -10,7 +10,7 @@ import pytest
 
 from storage.clock import utc_now
 from storage.jobs.model import Job, JobState
-from storage.logs.cleanup import batches
+from storage.logs.cleanup import batches, deleting
 from storage.logs.cleanup.request import CleanupRequest, older_than
 from storage.postgres.connection import connect
 from tests.storage.logs.cleanup.conftest import Hub, refusal_of
@@ -197,6 +197,27 @@ def test_a_role_that_may_not_delete_is_told_so_and_nothing_is_gone(small: Hub) -
     assert job.state is JobState.FAILED
     assert refusal_of(job).startswith("Nothing was deleted.")
     assert job.error is not None and "not from here" in job.error["words"]
+
+
+def test_a_batch_begins_when_the_log_of_the_server_has_room(small: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.rows("CREATE SEQUENCE looks")
+    monkeypatch.setattr(deleting, "_LOG_IS_BEHIND", "SELECT nextval('looks') < 4")
+    job = small.cleaned(CleanupRequest(before=datetime(2026, 11, 21, tzinfo=UTC)))
+    # Three times it was behind, then once before each batch it was not.
+    assert small.ask("SELECT last_value FROM looks") == 3 + job.result["batches"]
+
+
+def test_a_server_that_does_not_say_how_far_its_log_is_holds_no_batch_up(small: Hub) -> None:
+    small.rows("CREATE ROLE asks_in_vain")
+    small.rows("REVOKE EXECUTE ON FUNCTION pg_current_wal_insert_lsn() FROM PUBLIC")
+    try:
+        with connect(small.connection, application="tests") as session:
+            session.execute("SET ROLE asks_in_vain")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute("SELECT pg_current_wal_insert_lsn()")
+            deleting.let_the_log_be_written(session)
+    finally:
+        small.rows("DROP ROLE asks_in_vain")
 
 
 def test_probe_logs_are_cleaned_up_by_their_age(small: Hub) -> None:
