@@ -1,5 +1,5 @@
-"""Cleaning up half of the requests against one DELETE, and with sums by day kept against one statement that deletes and
-keeps the same sums; also when they are bunched in time.
+"""Cleaning up half of the requests against one DELETE: batches of any table, and of the usage log, whose sums by day
+are kept; beside it one statement that deletes and keeps the same sums. Also when the requests are bunched in time.
 
 All begin with a fresh copy of the database. A batch may take 50 ms: that is what a writer of the same rows would wait.
 """
@@ -22,8 +22,8 @@ from storage.secret import Secret
 from storage.settings import Settings
 from tests.servers import Server
 
-ONE, OURS = "one DELETE", "batches, as for any table"
-ONE_SUMMED, OURS_SUMMED = "one statement that deletes and keeps sums by day", "batches, with the same sums"
+ONE, OURS, OURS_SUMMED = "one DELETE", "batches, as for any table", "batches, with sums by day"
+ONE_SUMMED = "one statement that deletes and keeps the same sums"
 ONE_WHOLE, OURS_WHOLE = "that statement, then VACUUM (ANALYZE)", "the whole job: count, batches, VACUUM"
 BOUND, LONGEST_MS = 1.15, 50
 SPREAD, BUNCHED = "cleaning_spread", "cleaning_bunched"
@@ -66,23 +66,23 @@ def run(server: Server, connection: Connection, folder: Path, *, rounds: int) ->
     before = _make(server, connection)
     results, longest = [], 0.0
     for name, title in ((SPREAD, "Cleaning up"), (BUNCHED, "Cleaning up, bunched in time")):
-        plain = Measurement(title, {ONE: [], OURS: []}, bounds={OURS: BOUND})
-        summed = Measurement(
-            f"{title}, sums kept", {ONE_SUMMED: [], OURS_SUMMED: [], ONE: []}, bounds={OURS_SUMMED: BOUND}
+        timed = Measurement(
+            title,
+            {ONE: [], OURS_SUMMED: [], OURS: [], ONE_SUMMED: []},
+            bounds={OURS_SUMMED: BOUND, OURS: BOUND},
         )
         whole = Measurement(f"{title}, all of it", {ONE_WHOLE: [], OURS_WHOLE: []})
         for number in range(rounds):
             deleted, _ = _one(_fresh(server, name), "DELETE FROM message_request WHERE created_at <= %s", before)
+            of_map = _ours(_fresh(server, name), folder, CleanupRequest(before=before))
             any_table = _ours(_without_map(_fresh(server, name)), folder, CleanupRequest(
                 table="public.requests", time_column="created_at", before=before))  # fmt: skip
             by_hand, vacuumed = _one(_fresh(server, name), DELETE_SUMMED, before)
-            of_map = _ours(_fresh(server, name), folder, CleanupRequest(before=before))
             for measurement, key, seconds in (
-                (plain, ONE, deleted),
-                (plain, OURS, _took(any_table, "delete")),
-                (summed, ONE_SUMMED, by_hand),
-                (summed, OURS_SUMMED, _took(of_map, "delete")),
-                (summed, ONE, deleted),
+                (timed, ONE, deleted),
+                (timed, OURS_SUMMED, _took(of_map, "delete")),
+                (timed, OURS, _took(any_table, "delete")),
+                (timed, ONE_SUMMED, by_hand),
                 (whole, ONE_WHOLE, by_hand + vacuumed),
                 (whole, OURS_WHOLE, _of(of_map)),
             ):
@@ -94,9 +94,9 @@ def run(server: Server, connection: Connection, folder: Path, *, rounds: int) ->
                 f" {any_table.result['longest_ms']} and {of_map.result['longest_ms']} ms",
                 flush=True,
             )
-            plain.remarks[OURS] = f"{any_table.result['rows']:,} rows, {any_table.result['batches']} batches"
-            summed.remarks[OURS_SUMMED] = f"{of_map.result['rows']:,} rows, {of_map.result['batches']} batches"
-        results += [plain, summed, whole]
+            for key, job in ((OURS, any_table), (OURS_SUMMED, of_map)):
+                timed.remarks[key] = f"{job.result['rows']:,} rows, {job.result['batches']} batches"
+        results += [timed, whole]
     server.drop_database(COPY)
     return results, longest
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import psycopg
 
 from benchmarks import data
 from benchmarks.pairs import Measurement, measure, run_watched
+from storage.errors import StorageError
 from storage.postgres.connection import Connection, connect, write_pass_file
 from tests.servers import Server
 
@@ -83,7 +85,8 @@ def run(
 
 @contextmanager
 def reader(connection: Connection) -> Iterator[list[float]]:
-    """A reader that connects anew every 5 ms and asks for a row; yields the times in seconds in which it was shut out.
+    """A reader that asks for a row every 5 ms, and connects anew when its session was ended, as an application's pool
+    does; yields the times in seconds in which it was shut out.
 
     Such a time lies between two answers, when a try was refused in between or the second came from another database.
     A pause without either is the machine's: the reader waits for a core as everybody does.
@@ -96,26 +99,30 @@ def reader(connection: Connection) -> Iterator[list[float]]:
         while not ended.is_set():
             try:
                 with connect(connection, application="reader") as session:
-                    row = session.execute(
-                        "SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),"
-                        " (SELECT id FROM message_request LIMIT 1)"
-                    ).fetchone()
-            except Exception as error:  # shut out: the next try comes at once
-                assert not isinstance(error, psycopg.errors.UndefinedTable), "a reader saw a half-made database"
+                    while not ended.is_set():
+                        row = session.execute(_ASKED, prepare=True).fetchone()
+                        now = time.monotonic()
+                        assert row is not None and row[1] is not None, "a reader saw a half-made database"
+                        if refused or database not in (None, row[0]):
+                            shut_out.append(now - answered)
+                        answered, database, refused = now, row[0], False
+                        time.sleep(0.005)
+            except psycopg.errors.UndefinedTable as error:
+                raise AssertionError("a reader saw a half-made database") from error
+            except (psycopg.Error, StorageError):  # shut out: the next try comes at once
                 refused = True
                 time.sleep(0.001)
-                continue
-            now = time.monotonic()
-            assert row is not None and row[1] is not None, "a reader saw a half-made database"
-            if refused or database not in (None, row[0]):
-                shut_out.append(now - answered)
-            answered, database, refused = now, row[0], False
-            time.sleep(0.005)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield shut_out
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read)
+        try:
+            yield shut_out
+        finally:
+            ended.set()
+        reading.result()
+
+
+_ASKED = """
+SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+       (SELECT id FROM message_request LIMIT 1)
+"""
