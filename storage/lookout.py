@@ -54,6 +54,7 @@ class Lookout:
             state=job.state.value,
             at=job.ended_at or self._clock(),
             target=str(job.result.get("target") or job.parameters.get("request", {}).get("target") or ""),
+            destination=str(job.parameters.get("destination") or ""),
             error=job.error,
             newest_good_at=good.started_at if good else None,
             taken=taken,

@@ -48,6 +48,7 @@ from storage.jobs.store import JobStore
 from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.locks.redislocks import RedisLocks
+from storage.locks.remembered import RememberedRedis
 from storage.logs.cleanup.cleanups import Cleanups
 from storage.logs.generator.generators import Generators
 from storage.logs.logs import Logs
@@ -100,9 +101,12 @@ class Places:
         return cls(private, places.tools_folder(private), places.embedded_folder(private))
 
 
-def open_storage(settings: Settings, *, clock: Clock = utc_now) -> Storage:
-    """Build everything over one data folder; starts nothing. Raises what keeps the folder from being used."""
-    return Storage(settings, clock=clock)
+def open_storage(settings: Settings, *, clock: Clock = utc_now, beside: bool = False) -> Storage:
+    """Build everything over one data folder; starts nothing. Raises what keeps the folder from being used.
+
+    `beside` the web process of the folder, what that was told of Redis holds here, too.
+    """
+    return Storage(settings, clock=clock, beside=beside)
 
 
 class Storage:
@@ -112,18 +116,20 @@ class Storage:
     whatever was started, and does no harm where nothing was.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock, beside: bool = False) -> None:
         self.settings, self.clock = settings, clock
         folder = _prepare(settings.data_folder)
         metadata = folder / "metadata"
         self.places = Places.of(settings)
-        self.redis = RedisLocks(settings.redis_url) if settings.redis_url else None
+        key = settings.secret_key.reveal if settings.secret_key else load_or_make_key(folder / "secret.key")
+        self.box = SecretBox(key)
+        self._remembered_redis = RememberedRedis(metadata / "redis.json", box=self.box)
+        redis_url = settings.redis_url or (self._remembered_redis.url() if beside else None)
+        self.redis = RedisLocks(redis_url) if redis_url else None
         """Where other boxes see whose turn it is; None where there are no others."""
         self.locks = BothLocks(folder / "locks", self.redis) if self.redis else FileLocks(folder / "locks")
         self.audit = Audit(metadata / "audit", clock=clock, locks=self.locks)
         self.staging = Staging(folder / "staging")
-        key = settings.secret_key.reveal if settings.secret_key else load_or_make_key(folder / "secret.key")
-        self.box = SecretBox(key)
         self.jobs = JobStore(metadata / "jobs", locks=self.locks, clock=clock)
         self.runner = JobRunner(self.jobs, clock=clock, workers=settings.parallel_jobs)
         self.runner.on_end(self._audit_end)
@@ -399,6 +405,7 @@ class Storage:
         return self._environment or self._remembered.profile()
 
     def _remember_environment(self) -> None:
+        self._remembered_redis.remember(self.settings.redis_url)
         if self._environment is None:
             self._remembered.forget()
         else:

@@ -54,7 +54,7 @@ class Settings:
     """Of the letters to targets of the environment; what new targets begin with."""
     alert_webhook_url: Secret | None = None
     smtp_host: str = ""
-    smtp_port: int = 0
+    smtp_port: int | None = None
     """0 means the usual port of the way that `smtp_security` names."""
     smtp_security: str = "starttls"
     smtp_user: str = ""
@@ -107,7 +107,7 @@ class Settings:
             alert_language=_one_of(environment, "ALERT_LANGUAGE", ("en", "zh")),
             alert_webhook_url=_secret(environment, "ALERT_WEBHOOK_URL"),
             smtp_host=environment.get("SMTP_HOST", "").strip(),
-            smtp_port=_whole(environment, "SMTP_PORT", 0, least=1, most=65535),
+            smtp_port=_whole(environment, "SMTP_PORT", 0, least=1, most=65535) or None,
             smtp_security=_one_of(environment, "SMTP_SECURITY", ("starttls", "tls", "none")),
             smtp_user=environment.get("SMTP_USER", "").strip(),
             smtp_password=_secret(environment, "SMTP_PASSWORD"),

@@ -4,19 +4,21 @@ them; nothing here asks a database server, so that the pages come at once when s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from operator import is_
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
+from storage.backups.copies import CopyState
 from storage.backups.protection import DatabaseProtection, Sentence, protection, sentence, worst_first
 from storage.backups.proven import last_proven, unproven
 from storage.backups.record import BackupRecord
 from storage.backups.strip import Cell, day_of, strip
 from storage.backups.trend import Point, trend
 from storage.databases.profile import DatabaseProfile
+from storage.destinations.destination import Destination
 from storage.jobs.model import Job, JobKind
 from storage.opening import Storage
 from storage.schedules.cron import Run
@@ -48,6 +50,14 @@ class Row:
         return series(self.points)
 
 
+@dataclass(frozen=True, slots=True)
+class Uncopied:
+    """A destination where the newest backups of some databases have no good copy, though that was tried."""
+
+    destination: str
+    databases: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     """What the overview shows, at one moment."""
@@ -65,6 +75,13 @@ class Board:
     now: datetime
     redis_trouble: str = ""
     """Why Redis, where it is to be used, cannot be asked."""
+    uncopied: tuple[Uncopied, ...] = ()
+    unreached: tuple[str, ...] = ()
+    """The names of alert targets whose last delivery did not arrive."""
+
+    @property
+    def needs_someone(self) -> bool:
+        return bool(self.attention or self.unproven or self.redis_trouble or self.uncopied or self.unreached)
 
     @property
     def stamp(self) -> str:
@@ -75,6 +92,8 @@ class Board:
             ],
             [(record.backup_id, record.proof) for record in self.unproven],
             self.redis_trouble,
+            self.uncopied,
+            self.unreached,
             self.last_proven
             and self.last_proven.proof
             and (self.last_proven.backup_id, shown_age(self.now - self.last_proven.proof.at)),
@@ -88,12 +107,13 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         by_database[record.database].append(record)
     active = storage.jobs.active()
     today = day_of(now, zone)
-    rows, bad, proven = [], [], []
+    rows, bad, proven, newest = [], [], [], []
     for profile in storage.databases.all():
         records = storage.backups.catalog.check_newest(by_database[profile.name])
         jobs = takes_of(active, profile.name)
         bad.append(unproven(records))
         proven.append(last_proven(records))
+        newest += [record for record in records if record.archive][:1]
         rows.append(
             Row(
                 profile=profile,
@@ -118,6 +138,34 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         running=tuple(active),
         now=now,
         redis_trouble=storage.redis.trouble if storage.redis else "",
+        uncopied=uncopied(storage.destinations.all(), newest),
+        unreached=_unreached(storage),
+    )
+
+
+def uncopied(destinations: Iterable[Destination], newest: Iterable[BackupRecord]) -> tuple[Uncopied, ...]:
+    """Where copies do not come off; `newest` is the newest whole backup of each database."""
+    records = tuple(newest)
+    found = (
+        Uncopied(destination.name, tuple(record.database for record in records if _failed_at(record, destination)))
+        for destination in destinations
+    )
+    return tuple(one for one in found if one.databases)
+
+
+def _failed_at(record: BackupRecord, destination: Destination) -> bool:
+    copy = record.copy_at(destination.name)
+    return destination.takes(record.database) and copy is not None and copy.state in (
+        CopyState.FAILED, CopyState.DAMAGED
+    )  # fmt: skip
+
+
+def _unreached(storage: Storage) -> tuple[str, ...]:
+    last = storage.alerts.last_deliveries()
+    return tuple(
+        target.name
+        for target in storage.alerts.book().targets
+        if (delivery := last.get(target.target_id)) is not None and delivery.reason is not None
     )
 
 

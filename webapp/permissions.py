@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from storage.accounts.permissions import PERMISSIONS
 from storage.errors import Denied, say
 from webapp.addresses import asked_for, is_local_path, path_of
-from webapp.current import account_or_none, storage, wants_json
+from webapp.current import account_or_none, bearer_token, storage, wants_json
 
 
 class SignInNeeded(Denied):
@@ -73,6 +73,11 @@ def _let_in() -> Any:
 def _to_the_door() -> Any:
     """Where somebody who is not signed in is sent, in the form that the asker understands."""
     if wants_json():
+        if bearer_token() is not None:
+            raise SignInNeeded(
+                say("The bearer token is not known here, or has ended."),
+                advice=say("A new one: pghaven accounts token NAME."),
+            )
         raise SignInNeeded(say("Sign in, or send a bearer token."))
     setup = storage().accounts.needs_setup()
     door = url_for("accounts.setup") if setup else url_for("accounts.login", next=_wanted())

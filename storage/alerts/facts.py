@@ -30,6 +30,8 @@ class JobEnd:
     at: datetime
     target: str = ""
     """The database that a restore made or replaced."""
+    destination: str = ""
+    """Where a copy was to be made, or fetched from."""
     error: Mapping[str, Any] | None = None
     """`StorageError.to_json`"""
     newest_good_at: datetime | None = None

@@ -33,20 +33,28 @@ _STANDING_KINDS = frozenset({"take", "verify", "prove", "copy"})
 
 
 def of_job(end: JobEnd, standing: Standing, limits: Limits) -> Decided:
-    key = f"{end.kind}:{end.database}"
+    key = _key(end)
     if end.state in ("failed", "interrupted"):
         return _failed(end, key, standing)
     if end.state != "completed":
         return Decided((), standing)  # a person cancelled it, and knows
     alerts: list[Alert] = []
-    if key in standing.troubles:
-        standing = standing.without(key)
-        alerts.append(_recovered(end.database, end.at, _MENDED.get(end.kind, _MENDED_ANY)))
+    # An archive that was brought back was read back as well.
+    keys = (key, f"verify:{end.database}") if end.kind == "fetch" else (key,)
+    for known in keys:
+        if known in standing.troubles:
+            standing = standing.without(known)
+            alerts.append(_recovered(end.database, end.at, _MENDED.get(known.partition(":")[0], _MENDED_ANY)))
     if end.kind == "restore":
         alerts.append(_restored(end))
     if end.kind == "take" and end.taken and end.before:
         alerts.extend(_dropped(end.database, end.taken, end.before, limits))
     return Decided(tuple(alerts), standing)
+
+
+def _key(end: JobEnd) -> str:
+    """Under which its trouble stands: copies go well or not at each destination by itself."""
+    return f"{end.kind}:{end.database}" + (f":{end.destination}" if end.destination else "")
 
 
 def of_look(look: Look, standing: Standing, limits: Limits) -> Decided:
@@ -96,7 +104,16 @@ def _failed_title(end: JobEnd, count: int) -> Message:
         case "prove":
             return say("%(database)s: a backup could not be proven", database=end.database)
         case "copy":
-            return say("%(database)s: a backup could not be copied", database=end.database)
+            return say("%(database)s: a backup could not be copied to %(destination)s",
+                       database=end.database, destination=end.destination)  # fmt: skip
+        case "fetch":
+            return say("%(database)s: a copy could not be brought back", database=end.database)
+        case "clean_up":
+            return say("%(database)s: the logs could not be cleaned up", database=end.database)
+        case "put_back":
+            return say("%(database)s: archived rows could not be put back", database=end.database)
+        case "export":
+            return say("%(database)s: an export failed", database=end.database)
         case _:
             return say("%(database)s: a job failed (%(kind)s)", database=end.database, kind=end.kind)
 
@@ -140,7 +157,8 @@ def _recovered(database: str, at: datetime, what: Message) -> Alert:
         if database
         else say("Fixed: %(what)s", what=what)
     )
-    return Alert(event=Event.RECOVERED, at=at, database=database, title=title)
+    lines = (say("Nothing has to be done any more."),)
+    return Alert(event=Event.RECOVERED, at=at, database=database, title=title, lines=lines)
 
 
 def _told(before: Trouble | None, alert: Alert) -> Trouble:

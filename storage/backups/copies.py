@@ -48,6 +48,13 @@ class Copy:
     def with_(self, **changes: Any) -> Copy:
         return replace(self, **changes)
 
+    @property
+    def again_at(self) -> datetime | None:
+        """When it is made anew, because it did not come off or is no longer what was written; else None."""
+        if self.state not in (CopyState.FAILED, CopyState.DAMAGED) or self.at is None:
+            return None
+        return self.at + pause(self.tries)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "destination": self.destination,
@@ -79,6 +86,5 @@ def pause(tries: int) -> timedelta:
 
 
 def due_again(copy: Copy, now: datetime) -> bool:
-    """Whether a copy that did not come off, or is no longer what was written, is to be made anew."""
-    failed = copy.state in (CopyState.FAILED, CopyState.DAMAGED)
-    return failed and copy.at is not None and now >= copy.at + pause(copy.tries)
+    """Whether a copy is to be made anew."""
+    return copy.again_at is not None and now >= copy.again_at

@@ -78,6 +78,7 @@ class Copying:
         record = self.catalog.check_file(self.catalog.get(backup_id))
         if record.good:
             raise Conflict(say("The archive is here, and is as it was written."))
+        self.destinations.get(destination)
         _good_copy(record, destination)
         # A key of an earlier job that never came to use it is forgotten here.
         self._identities.pop((backup_id, destination), None)

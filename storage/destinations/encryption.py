@@ -38,7 +38,7 @@ def decrypt(source: Path, target: Path, identity: str, *, watch: Callable[[], No
             pyrage.decrypt_io(reader, writer, identities)
     except (pyrage.IdentityError, pyrage.DecryptError) as error:
         raise Denied(
-            say("The copy cannot be decrypted with this key: %(reason)s", reason=str(error)),
+            say("The copy cannot be decrypted with this key: %(reason)s.", reason=str(error).rstrip(".")),
             advice=say("Give the file with the secret key (AGE-SECRET-KEY-1…) of one of its recipients."),
         ) from error
 

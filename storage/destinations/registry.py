@@ -42,9 +42,9 @@ class Destinations:
         except NotFound:
             raise NotFound(say("There is no destination “%(name)s” here.", name=name[:80])) from None
 
-    def add(self, destination: Destination, *, by: str) -> Destination:
-        """Keep a new one. Raises Conflict when the name or the place is taken, Invalid for a name, a number or a place
-        that cannot be."""
+    def check(self, destination: Destination) -> None:
+        """Raises Conflict when the name or the place is taken, Invalid for a name, a number or a place that cannot be.
+        Nobody is asked there."""
         checked_name(destination.name)
         _checked(destination)
         if destination.is_within(self._data_folder):
@@ -53,24 +53,29 @@ class Destinations:
                     folder=destination.prefix),
                 advice=say("Name a folder outside of it, on another disk if there is one."),
             )  # fmt: skip
+        for one in self.all():
+            if one.name == destination.name:
+                raise Conflict(
+                    say("There is a destination “%(name)s” here already.", name=destination.name),
+                    advice=say("Choose another name."),
+                )
+            # Each deletes by its own rules, and would delete what the other counts on.
+            if one.place == destination.place:
+                raise Conflict(
+                    say("%(name)s is this very place already.", name=one.name),
+                    advice=say("Choose another folder there."),
+                )
+
+    def add(self, destination: Destination, *, by: str) -> Destination:
+        """Keep a new one. Raises what `check` raises."""
         with self._changing():
-            for one in self.all():
-                if one.name == destination.name:
-                    raise Conflict(
-                        say("There is a destination “%(name)s” here already.", name=destination.name),
-                        advice=say("Choose another name."),
-                    )
-                # Each deletes by its own rules, and would delete what the other counts on.
-                if one.place == destination.place:
-                    raise Conflict(
-                        say("%(name)s is this very place already.", name=one.name),
-                        advice=say("Choose another folder there."),
-                    )
+            self.check(destination)
             added = destination.with_(added_at=self._clock(), added_by=by)
             self._records.save(added)
         return added
 
     def change(self, name: str, **changes: Any) -> Destination:
+        """Change anything but the name and the place. Raises Invalid for a number that cannot be."""
         with self._changing():
             changed = self.get(name).with_(**changes)
             _checked(changed)

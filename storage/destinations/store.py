@@ -58,6 +58,7 @@ class Store:
         size = path.stat().st_size
         part = part_size(size)
         with self._said(say("The copy could not be written to %(name)s.", name=self.destination.name)):
+            self._make_folder(key)
             # One part on its way and one being read: memory is two parts, whatever the size.
             obstore.put(
                 self._store, key, _pieces(path, watch, on_bytes), chunk_size=part, max_concurrency=2, use_multipart=True
@@ -68,6 +69,7 @@ class Store:
         import obstore
 
         with self._said(say("Nothing could be written to %(name)s.", name=self.destination.name)):
+            self._make_folder(key)
             obstore.put(self._store, key, content)
         self._sync(key)
 
@@ -133,10 +135,19 @@ class Store:
                 on_bytes(done)
                 watch()
 
+    def _make_folder(self, key: str) -> None:
+        """The folders of a key, for their owner alone: copies hold the same data as archives."""
+        if self.destination.scheme == "file":
+            folder = Path(self.destination.prefix)
+            for part in Path(key).parent.parts:
+                folder /= part
+                folder.mkdir(mode=0o700, exist_ok=True)
+
     def _sync(self, key: str) -> None:
         """A folder's file survives a power cut only when it was synced; object storage has done that itself."""
         if self.destination.scheme == "file":
             path = Path(self.destination.prefix, key)
+            path.chmod(0o600)
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -191,7 +202,8 @@ def _open(destination: Destination) -> ObjectStore:
     prefix = destination.prefix or None
     match destination.scheme:
         case "file":
-            return LocalStore(destination.prefix, mkdir=True)
+            Path(destination.prefix).mkdir(mode=0o700, parents=True, exist_ok=True)
+            return LocalStore(destination.prefix, automatic_cleanup=True)
         case "s3":
             if destination.access_key:
                 options |= {"access_key_id": destination.access_key, "secret_access_key": secret}

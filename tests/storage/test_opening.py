@@ -22,6 +22,7 @@ from storage.clock import to_text
 from storage.databases.profile import Source
 from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, Unavailable
 from storage.jobs.model import JobKind, JobState
+from storage.locks.bothlocks import BothLocks
 from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection, connect
 from storage.schedules.slots import Slot, SlotState
@@ -242,6 +243,22 @@ def test_a_web_process_without_the_variable_has_the_demos_again(with_url: Settin
     again.start()
     again.stop()
     assert [profile.name for profile in open_storage(with_demos).databases.all()] == ["hub", "wiki", "crearis"]
+
+
+def test_what_works_beside_the_web_process_asks_the_same_redis_until_that_asks_none(with_url: Settings) -> None:
+    url = Secret("redis://:CANARY@127.0.0.1:1/0")
+    web = open_storage(replace(with_url, redis_url=url))
+    web.start()
+    web.stop()
+    assert "CANARY" not in (with_url.data_folder / "metadata" / "redis.json").read_text()
+    terminal = open_storage(with_url, beside=True)
+    assert terminal.redis is not None and terminal.locks is not terminal.redis
+    assert isinstance(terminal.locks, BothLocks)
+    assert open_storage(with_url).redis is None, "a web process goes by its own variables"
+    again = open_storage(with_url)
+    again.start()
+    again.stop()
+    assert open_storage(with_url, beside=True).redis is None
 
 
 def test_a_remembered_database_that_cannot_be_read_is_not_replaced_by_a_guess(settings: Settings) -> None:

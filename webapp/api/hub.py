@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from storage.backups.exporting import Content
 from storage.backups.upload import TooLarge
-from storage.errors import Denied, Invalid, LockHeld, Message, NotFound, StorageError, Unreachable, say
+from storage.errors import Damaged, Denied, Invalid, LockHeld, Message, NotFound, StorageError, Unreachable, say
 from webapp import streams
 from webapp.answers import answer
 from webapp.audited import audited
@@ -26,7 +26,7 @@ from webapp.transfer import Transfer
 logger = logging.getLogger(__name__)
 bp = Blueprint("hub", __name__)
 
-TAG = "claude-code-hub"
+TAG = "Database export and import"
 BUSY = say("Another admin is working on a backup; try again later.")
 ONE_AT_A_TIME = say("So that the data stays consistent, one backup operation at a time can be carried out.")
 OUT_OF_REACH = say("The database cannot be reached; look whether its server runs.")
@@ -126,7 +126,8 @@ class Unusable(Invalid):
 
 @bp.errorhandler(StorageError)
 def refused(error: StorageError) -> Response:
-    status = 400 if isinstance(error, Unusable) else status_of(error)
+    # 409 is for what may be tried again: a file that cannot be read stays one.
+    status = 400 if isinstance(error, Unusable) else 422 if isinstance(error, Damaged) else status_of(error)
     if request.path.startswith(DATABASE) and (what := _trouble(error, status)):
         action = f"database_{'import' if request.method == 'POST' else 'export'}_{what}"
         logger.warning("%s: %s", action, error, extra={"action": action})
@@ -135,7 +136,7 @@ def refused(error: StorageError) -> Response:
 
 @bp.errorhandler(HTTPException)
 def not_understood(error: HTTPException) -> Response:
-    return answer(shown(HubRefusal(error=error.name)), error.code or 500)
+    return answer(shown(HubRefusal(error=error.name, details=error.description)), error.code or 500)
 
 
 def _trouble(error: StorageError, status: int) -> str:

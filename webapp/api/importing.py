@@ -66,6 +66,7 @@ def import_() -> Response:
         raise Unusable(NO_FILE, effect=NOTHING_KEPT)
     if not file.filename.lower().endswith(".dump"):
         raise Unusable(NO_DUMP, effect=NOTHING_KEPT)
+    clean_first, skip_logs = _switch("cleanFirst"), _switch("skipLogs")
     profile = storage().databases.get(database_asked_for(request.form.get("database", "")))
     _refuse_now(profile)
     slot = streams.enter()
@@ -74,10 +75,10 @@ def import_() -> Response:
         target = profile.connection.dbname
         order = RestoreRequest(
             backup_id=record.backup_id,
-            mode=Mode.REPLACE if request.form.get("cleanFirst", "").lower() == "true" else Mode.MERGE,
+            mode=Mode.REPLACE if clean_first else Mode.MERGE,
             target=target,
             on=profile.name,
-            no_logs=request.form.get("skipLogs", "").lower() == "true",
+            no_logs=skip_logs,
         )
         # Whoever sends it here has said by that what the page asks to be typed.
         job, _new = storage().restores.start(order, by=current_name(), confirmed=target)
@@ -91,6 +92,14 @@ def import_() -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+def _switch(name: str) -> bool:
+    """A field that says true or false; left out it is false. What decides whether data is replaced is not guessed."""
+    value = request.form.get(name, "").strip().lower()
+    if value not in ("", "true", "false"):
+        raise Unusable(say("%(name)s should be true or false.", name=name), effect=NOTHING_KEPT)
+    return value == "true"
 
 
 def _refuse_now(profile: DatabaseProfile) -> None:

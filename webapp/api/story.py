@@ -27,7 +27,7 @@ from webapp.permissions import requires
 
 bp = Blueprint("story", __name__)
 
-TAG = "Story 1.7"
+TAG = "Backups and restores"
 SUCCESSFUL = frozenset({BackupState.COMPLETE, BackupState.TRASHED, BackupState.ERASED})
 """Retention lets go of backups that were good."""
 UNDER_WAY = frozenset({BackupState.TAKING})
@@ -130,6 +130,7 @@ class RestoreOrder:
 @requires("see backups")
 @described({200: BackupStatus}, tag=TAG, query=DatabaseQuery, refused=StoryRefusal, refusals=(404,))
 def backup_status() -> Response:
+    """How the newest backup that has ended went."""
     newest = next(iter(_ended(_database(request.args.get("database", "")))), None)
     if newest is None:
         return answer({})
@@ -374,9 +375,9 @@ def _body() -> dict[str, Any]:
     """The JSON object sent; nothing at all is an empty one."""
     if not request.content_length:
         return {}
-    body = request.get_json()
+    body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
-        raise Invalid(say("The body is not a JSON object."))
+        raise Invalid(say("The body is not a JSON object."), advice=say("Nothing was begun. Send it again as JSON."))
     return body
 
 
@@ -419,7 +420,7 @@ def refused(error: StorageError) -> Response:
 
 @bp.errorhandler(HTTPException)
 def not_understood(error: HTTPException) -> Response:
-    return _refusal(error.code or 500, error.name)
+    return _refusal(error.code or 500, error.description or error.name)
 
 
 def _refusal(status: int, message: str) -> Response:

@@ -125,6 +125,7 @@ def api_index() -> AnyResponse:
 @requires("see backups")
 @described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(backup_id: str) -> AnyResponse:
+    """Everything recorded of one backup; its file is looked at first."""
     catalog = storage().backups.catalog
     return answer(_facts(catalog.check_file(catalog.get(backup_id))))
 

@@ -6,6 +6,7 @@ import click
 
 from storage.accounts.permissions import Role
 from storage.clock import to_text
+from storage.errors import say
 from storage.secret import Secret
 from webapp.cli import answers
 from webapp.cli.audited import audited
@@ -86,6 +87,25 @@ def reset_password(name: str, password_stdin: bool, as_json: bool) -> None:
     if as_json:
         return answers.document({"name": name, "sessions_ended": ended})
     return answers.line(f"{name} has a new password. Ended sessions: {ended}.")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@answers.with_json
+def remove(name: str, yes: bool, as_json: bool) -> None:
+    """End an account, its sessions and its tokens. What it did stays in the records."""
+    with opened() as storage:
+        storage.accounts.get(name)
+        if not yes:
+            answers.confirm(
+                f"Remove the account {name}?", advice=say("Add --yes to remove the account %(name)s.", name=name)
+            )
+        storage.accounts.remove(name)
+        audited(storage, "account_removed", name)
+    if as_json:
+        return answers.document({"name": name, "removed": True})
+    return answers.line(f"{name} cannot sign in any more. What the account did stays in the records.")
 
 
 @accounts.command()

@@ -152,6 +152,26 @@ def send_test(name: str, as_json: bool) -> int:
 
 
 @alerts.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@answers.with_json
+def remove(name: str, yes: bool, as_json: bool) -> None:
+    """Tell a target nothing any more."""
+    with opened() as storage:
+        target = _named(storage.alerts.book(), name)
+        if not yes:
+            answers.confirm(
+                f"Tell {target.name} nothing any more?",
+                advice=say("Add --yes to tell %(name)s nothing any more.", name=target.name),
+            )
+        storage.alerts.remove(target.target_id)
+        storage.audit.record("alert_channel_removed", actor=answers.who(), subject=target.name, kind=target.kind.value)
+    if as_json:
+        return answers.document({"name": target.name, "removed": True})
+    return answers.line(f"{target.name} is told nothing any more.")
+
+
+@alerts.command()
 @click.option("--from", "source", metavar="DATABASE", default="", help="A hub's database; without, the environment.")
 @click.option("--apply", "apply_", is_flag=True, help="Write what is shown; without, nothing is changed.")
 @answers.with_json

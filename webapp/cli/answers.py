@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 from rich.cells import cell_len
 
-from storage.errors import StorageError, size_in_words
+from storage.errors import Denied, Message, StorageError, say, size_in_words
 from webapp.cli import refusals
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -94,6 +94,13 @@ def new_password(*, from_stdin: bool, whose: str, twice: bool = True) -> str:
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask for the password; give it with --password-stdin.")
     return str(click.prompt(f"Password of {whose}", hide_input=True, confirmation_prompt=twice, err=True))
+
+
+def confirm(question: str, *, advice: Message) -> None:
+    """Ask at the terminal; raise Denied with the advice where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise Denied(say("This has to be confirmed, and there is no terminal to ask."), advice=advice)
+    click.confirm(question, abort=True, err=True)
 
 
 def who() -> str:

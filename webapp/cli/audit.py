@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,8 @@ from storage.errors import Damaged, say, say_count
 from webapp.cli import answers, refusals
 from webapp.cli.program import opened
 
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
 
 @click.group()
 def audit() -> None:
@@ -24,15 +27,29 @@ def audit() -> None:
 @click.option("--action", type=click.Choice(sorted(ACTIONS)), metavar="ACTION", help="Only this, such as signed_in.")
 @click.option("--actor", help="Only what this account did.")
 @click.option("--subject", help="Only what was done to this.")
+@click.option("--from", "since", type=_DAY, help="Only from this day on, in UTC.")
+@click.option("--until", type=_DAY, help="Only up to this day, and with it.")
 @click.option("--limit", default=30, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @answers.with_json
-def list_(action: str | None, actor: str | None, subject: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    action: str | None,
+    actor: str | None,
+    subject: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List what was done, newest first."""
     with opened() as storage:
         chosen = (
             event
             for event in storage.audit.newest_first()
-            if action in (None, event.action) and actor in (None, event.actor) and subject in (None, event.subject)
+            if action in (None, event.action)
+            and actor in (None, event.actor)
+            and subject in (None, event.subject)
+            and (since is None or event.at.date() >= since.date())
+            and (until is None or event.at.date() <= until.date())
         )
         found = list(islice(chosen, limit))
     if as_json:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import click
 
+from storage.backups.copies import Copy, CopyState
 from storage.backups.proof import Outcome
 from storage.backups.record import BackupRecord, BackupState, Brought
 from storage.errors import Conflict, Damaged, Denied, NotFound, StorageError, Unavailable, say
@@ -115,6 +116,8 @@ def show(backup_id: str, as_json: bool) -> None:
     )
     for heading, value in lines:
         answers.line(f"{heading:<10}{value}")
+    for one in record.copies:
+        answers.line(f"{'Copy':<10}{one.destination}: {_copy(one)}")
     if record.brought:
         _print_brought(record.brought)
     if record.error:
@@ -293,6 +296,15 @@ def _verified(record: BackupRecord) -> str:
     if look.good:
         return f"checksum equal and read in full, {answers.moment(look.at)}"
     return f"found not good {answers.moment(look.at)}: {look.reason}"
+
+
+def _copy(copy: Copy) -> str:
+    if copy.state is CopyState.COMPLETE:
+        return f"there, read back {answers.moment(copy.checked_at)}: {copy.key}"
+    said = f"{copy.state.value}, {answers.moment(copy.at)}"
+    if copy.error:
+        said += f": {refusals.in_words(dict(copy.error))}"
+    return f"{said}; tried again by itself {answers.moment(copy.again_at)}" if copy.again_at else said
 
 
 def _not_good(record: BackupRecord) -> StorageError:

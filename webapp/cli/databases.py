@@ -12,7 +12,7 @@ from storage.databases.profile import DatabaseProfile
 from storage.databases.session_store import checked_address, shown_address
 from storage.databases.status import DatabaseStatus
 from storage.databases.testing import ConnectionTest, Tester
-from storage.errors import Denied, NotFound, say
+from storage.errors import NotFound, say
 from storage.postgres import places, programs
 from storage.postgres.connection import parse_url
 from storage.secret import Secret
@@ -140,12 +140,10 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
     with opened() as storage:
         storage.databases.get(name)
         if not yes:
-            if not sys.stdin.isatty():
-                raise Denied(
-                    say("This has to be confirmed, and there is no terminal to ask."),
-                    advice=say("Add --yes to look after %(name)s no longer.", name=name),
-                )
-            click.confirm(f"Stop looking after {name}? Its backups stay.", abort=True, err=True)
+            answers.confirm(
+                f"Stop looking after {name}? Its backups stay.",
+                advice=say("Add --yes to look after %(name)s no longer.", name=name),
+            )
         storage.databases.remove(name)
         audited(storage, "database_removed", name)
     if as_json:

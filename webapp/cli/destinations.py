@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import click
 from storage.backups import copies_found
 from storage.destinations import encryption, testing
 from storage.destinations.destination import DEFAULT_KEEP_DAYS, Destination, parse_url
-from storage.errors import Denied, Invalid, say
+from storage.errors import Invalid, say
 from storage.secret import Secret
 from webapp.cli import answers, foreground
 from webapp.cli.audited import audited
@@ -73,10 +72,7 @@ def add(
     """
     destination = parse_url(name, url)
     if secret_stdin:
-        secret = sys.stdin.readline().strip()
-        if not secret:
-            raise Invalid(say("There is no secret on standard input."))
-        destination = replace(destination, secret_key=Secret(secret))
+        destination = destination.with_(secret_key=_secret_from_stdin())
     destination = destination.with_(
         databases=databases,
         keep_days=keep_days,
@@ -88,6 +84,7 @@ def add(
     with opened(may_make=True) as storage:
         for database in databases:
             storage.databases.get(database)
+        storage.destinations.check(destination)
         if not no_test:
             testing.try_out(destination)
         added = storage.destinations.add(destination, by=answers.who())
@@ -95,6 +92,52 @@ def add(
     if as_json:
         return answers.document(_facts(added))
     return answers.line(f"Added {name}: every new backup is copied to {added.url}.")
+
+
+@destinations.command()
+@click.argument("name")
+@click.option("--secret-stdin", is_flag=True, help="Read a new secret key from the first line of standard input.")
+@click.option("--database", "databases", multiple=True, metavar="NAME", help="Copy its backups alone. May be repeated.")
+@click.option("--all-databases", is_flag=True, help="Copy the backups of all databases again.")
+@click.option("--keep-days", type=int, help="0 keeps copies for ever.")
+@click.option("--keep-weekly", "weekly", type=int, help="Of what is older, one of each of so many weeks.")
+@click.option("--keep-monthly", "monthly", type=int, help="One of each of so many months.")
+@click.option("--keep-yearly", "yearly", type=int, help="One of each of so many years.")
+@click.option("--recipient", "recipients", multiple=True, metavar="AGE1…", help="Encrypt new copies for this age key.")
+@click.option("--unencrypted", is_flag=True, help="Encrypt new copies no more.")
+@click.option("--no-test", is_flag=True, help="Do not try it out.")
+@answers.with_json
+def change(
+    name: str,
+    secret_stdin: bool,
+    databases: tuple[str, ...],
+    all_databases: bool,
+    recipients: tuple[str, ...],
+    unencrypted: bool,
+    no_test: bool,
+    as_json: bool,
+    **numbers: int | None,
+) -> None:
+    """Change what is named, and leave the rest as it is. Another place is another destination."""
+    changes: dict[str, Any] = {field: number for field, number in numbers.items() if number is not None}
+    if secret_stdin:
+        changes["secret_key"] = _secret_from_stdin()
+    if databases or all_databases:
+        changes["databases"] = databases
+    if recipients or unencrypted:
+        changes["recipients"] = encryption.checked_recipients(recipients)
+    if (databases and all_databases) or (recipients and unencrypted) or not changes:
+        raise click.UsageError("Say what is to be changed, once.")
+    with opened() as storage:
+        for database in databases:
+            storage.databases.get(database)
+        if not no_test:
+            testing.try_out(storage.destinations.get(name).with_(**changes))
+        changed = storage.destinations.change(name, **changes)
+        audited(storage, "destination_changed", name)
+    if as_json:
+        return answers.document(_facts(changed))
+    return answers.line(f"{name} is changed.")
 
 
 @destinations.command()
@@ -119,12 +162,10 @@ def remove(name: str, yes: bool, as_json: bool) -> None:
     with opened() as storage:
         storage.destinations.get(name)
         if not yes:
-            if not sys.stdin.isatty():
-                raise Denied(
-                    say("This has to be confirmed, and there is no terminal to ask."),
-                    advice=say("Add --yes to copy nothing to %(name)s any more.", name=name),
-                )
-            click.confirm(f"Copy nothing to {name} any more? The copies there stay.", abort=True, err=True)
+            answers.confirm(
+                f"Copy nothing to {name} any more? The copies there stay.",
+                advice=say("Add --yes to copy nothing to %(name)s any more.", name=name),
+            )
         storage.destinations.remove(name)
         audited(storage, "destination_removed", name)
     if as_json:
@@ -194,6 +235,13 @@ def fetch(backup_id: str, destination: str, identity: Path | None, as_json: bool
     else:
         answers.line(f"The archive is back and as it was written: {path}")
     return 0
+
+
+def _secret_from_stdin() -> Secret:
+    secret = sys.stdin.readline().strip()
+    if not secret:
+        raise Invalid(say("There is no secret on standard input."))
+    return Secret(secret)
 
 
 def _facts(destination: Destination) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from storage.jobs.model import Job, JobState, Step
@@ -25,11 +27,11 @@ def list_(active: bool, limit: int, as_json: bool) -> None:
     with opened() as storage:
         found = [job for job in storage.jobs.newest_first() if not (active and job.ended)][:limit]
     if as_json:
-        return answers.document([job.to_json() for job in found])
+        return answers.document([_facts(job) for job in found])
     if not found:
         return answers.line("No job runs." if active else "There are no jobs yet.")
     rows = [
-        (job.job_id, job.kind.value, job.database, _state(job), answers.moment(job.requested_at), job.requested_by)
+        (job.job_id, _what(job), job.database, _state(job), answers.moment(job.requested_at), job.requested_by)
         for job in found
     ]
     return answers.table(("ID", "WHAT", "DATABASE", "STATE", "ASKED FOR", "BY"), rows)
@@ -47,8 +49,8 @@ def show(job_id: str, lines: int, as_json: bool) -> None:
         job = storage.jobs.get(job_id)
         log = storage.jobs.log(job_id, last=lines) if lines else []
     if as_json:
-        return answers.document(job.to_json() | {"log": [{"at": entry.at, "text": entry.text} for entry in log]})
-    answers.line(f"{job.kind.value} of {job.database}: {_state(job)}, asked for by {job.requested_by}")
+        return answers.document(_facts(job) | {"log": [{"at": entry.at, "text": entry.text} for entry in log]})
+    answers.line(f"{_what(job)} of {job.database}: {_state(job)}, asked for by {job.requested_by}")
     for step in job.steps:
         answers.line(f"  {_sign(job, step):>{_SIGNS_WIDTH}}  {step.title}")
     if job.error:
@@ -70,6 +72,19 @@ def cancel(job_id: str, as_json: bool) -> None:
     if as_json:
         return answers.document({"id": job.job_id, "asked_to_stop": True})
     return answers.line(f"Asked job {job.job_id} to stop.")
+
+
+def _what(job: Job) -> str:
+    """The kind of work, and where a copy goes."""
+    destination = job.parameters.get("destination", "")
+    return f"{job.kind.value} {destination}".strip()
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """A job's JSON, with sentences in place of the templates that are kept."""
+    facts = job.to_json()
+    steps = [one | {"title": str(step.title)} for one, step in zip(facts["steps"], job.steps, strict=True)]
+    return facts | {"steps": steps, "error": refusals.in_json(dict(job.error)) if job.error else None}
 
 
 _SIGNS_WIDTH = max(len(state.value) for state in JobState)

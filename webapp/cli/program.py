@@ -59,7 +59,7 @@ def opened(*, may_make: bool = False) -> Iterator[Storage]:
             say("There is no data folder of pghaven in %(folder)s.", folder=str(settings.data_folder)),
             advice=say("Name it in BACKUP_STORAGE_PATH."),
         )
-    storage = open_storage(settings)
+    storage = open_storage(settings, beside=True)
     try:
         yield storage
     finally:

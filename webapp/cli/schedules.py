@@ -55,14 +55,24 @@ def next_(name: str, count: int, as_json: bool) -> None:
 
 @schedules.command("set")
 @click.argument("name", metavar="NAME")
-@click.option("--cron", "expression", required=True, metavar="EXPR", help="Five fields, such as '0 2 * * *'.")
+@click.option(
+    "--cron", "expression", metavar="EXPR", help="Five fields, such as '0 2 * * *'; the present ones by default."
+)
 @click.option("--zone", default="", metavar="ZONE", help="Such as Europe/Berlin; the present one by default.")
 @click.option("--ping", metavar="URL", help="Told of scheduled backups: /start, then nothing behind it, or /fail.")
 @answers.with_json
-def set_(name: str, expression: str, zone: str, ping: str | None, as_json: bool) -> None:
-    """Say when a database is backed up from now on."""
+def set_(name: str, expression: str | None, zone: str, ping: str | None, as_json: bool) -> None:
+    """Say when a database is backed up from now on; what is not named stays as it is."""
+    if expression is None and not zone and ping is None:
+        raise click.UsageError("Say what is to be changed: --cron, --zone or --ping.")
     with opened() as storage:
-        changed = storage.schedules.change(name, expression=expression, zone=zone, ping_url=ping, by=answers.who())
+        changed = storage.schedules.change(
+            name,
+            expression=storage.schedules.of(name).expression if expression is None else expression,
+            zone=zone,
+            ping_url=ping,
+            by=answers.who(),
+        )
         storage.audit.record(
             "schedule_changed", actor=answers.who(), subject=name, cron=changed.expression, zone=changed.zone
         )

@@ -23,7 +23,8 @@ from webapp.permissions import requires
 bp = Blueprint("destinations", __name__)
 
 PERIODS = ("weekly", "monthly", "yearly")
-FIELDS = ("name", "url", "databases", "keep_days", *PERIODS, "recipients")
+CHANGEABLE = ("databases", "keep_days", *PERIODS, "recipients")
+FIELDS = ("name", "url", *CHANGEABLE)
 """What the form shows again when it was refused; the secret is not among them."""
 
 
@@ -46,6 +47,7 @@ def add() -> Response | tuple[str, int]:
     """Try the place out, and keep it; a place that cannot be used is not kept."""
     try:
         destination = _read()
+        storage().destinations.check(destination)
         testing.try_out(destination)
         added = storage().destinations.add(destination, by=current_name())
     except StorageError as error:
@@ -60,6 +62,28 @@ def add() -> Response | tuple[str, int]:
 def test(name: str) -> Response:
     testing.try_out(storage().destinations.get(name))
     flash(_("%(name)s can be written, read, listed and deleted from.", name=name))
+    return see(url_for("destinations.index"))
+
+
+@bp.get("/destinations/<name>")
+@requires("manage destinations")
+def edit(name: str) -> str:
+    return _edit_page(storage().destinations.get(name))
+
+
+@bp.post("/destinations/<name>")
+@requires("manage destinations")
+def change(name: str) -> Response | tuple[str, int]:
+    """Everything but the name and the place; tried out with the new secret before it is kept."""
+    present = storage().destinations.get(name)
+    try:
+        changed = _read_choices(present)
+        testing.try_out(changed)
+        storage().destinations.change(name, **{field: getattr(changed, field) for field in (*CHANGEABLE, "secret_key")})
+    except StorageError as error:
+        return _edit_page(present, error=error), 422
+    audited("destination_changed", name)
+    flash(_("%(name)s is changed.", name=name))
     return see(url_for("destinations.index"))
 
 
@@ -108,8 +132,12 @@ def fetch(backup_id: str, name: str) -> Response:
 
 
 def _read() -> Destination:
+    return _read_choices(parse_url(request.form.get("name", "").strip(), request.form.get("url", "")))
+
+
+def _read_choices(destination: Destination) -> Destination:
+    """The destination with what the form says of it beside its place."""
     form = request.form
-    destination = parse_url(form.get("name", "").strip(), form.get("url", ""))
     if secret := form.get("secret", "").strip():
         destination = destination.with_(secret_key=Secret(secret))
     numbers = {name: _number(form.get(name, ""), usual=0) for name in PERIODS}
@@ -146,3 +174,16 @@ def _page(error: StorageError | None = None) -> str:
     typed["url"] = re.sub(r"(://[^:/@]*):[^@]*@", r"\1@", typed["url"])  # the secret is typed again
     typed["keep_days"] = typed["keep_days"] or str(DEFAULT_KEEP_DAYS)
     return render_template("destinations/index.html", rows=rows, typed=typed, error=error)
+
+
+def _edit_page(destination: Destination, error: StorageError | None = None) -> str:
+    if error is not None:
+        typed = {field: request.form.get(field, "") for field in CHANGEABLE}
+    else:
+        typed = {field: str(getattr(destination, field) or "") for field in PERIODS}
+        typed |= {
+            "databases": " ".join(destination.databases),
+            "keep_days": str(destination.keep_days),
+            "recipients": "\n".join(destination.recipients),
+        }
+    return render_template("destinations/edit.html", destination=destination, typed=typed, error=error)

@@ -28,6 +28,7 @@ class Collector(BaseCollector):
     def collect(self) -> Iterator[Metric]:
         yield from self._databases()
         yield from self._jobs()
+        yield from self._elsewhere()
         yield from self._instance()
 
     def _databases(self) -> Iterator[Metric]:
@@ -59,6 +60,24 @@ class Collector(BaseCollector):
         for labels, count in counted.items():
             jobs.add_metric(list(labels), count)
         yield jobs
+
+    def _elsewhere(self) -> Iterator[Metric]:
+        copies = _gauge("copies", "Copies of backups by destination and state", "destination", "state")
+        counted = Counter(
+            (copy.destination, copy.state.value)
+            for record in self._storage.backups.catalog.all()
+            for copy in record.copies
+        )
+        for labels, count in counted.items():
+            copies.add_metric(list(labels), count)
+        reached = _gauge("alert_target_reached", "Whether the last alert arrived: 1 or 0", "target")
+        last = self._storage.alerts.last_deliveries()
+        for target in self._storage.alerts.book().targets:
+            if (delivery := last.get(target.target_id)) is not None and delivery.attempts:
+                reached.add_metric([target.name], int(delivery.reason is None))
+        yield from (copies, reached)
+        if (redis := self._storage.redis) is not None:
+            yield GaugeMetricFamily("pghaven_redis_reached", "Whether Redis answers: 1 or 0", int(not redis.trouble))
 
     def _instance(self) -> Iterator[Metric]:
         heartbeat = self._storage.ticker.heartbeat

@@ -112,6 +112,7 @@ def cancel(job_id: str) -> AnyResponse:
 @requires("see backups")
 @described({200: list[Document]}, tag="pghaven", query=ListQuery)
 def api_index() -> AnyResponse:
+    """Jobs, newest first; `limit` is at most 1000."""
     limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
     return answer([_told(job) for job in storage().jobs.newest_first()[:limit]])
 
@@ -120,6 +121,7 @@ def api_index() -> AnyResponse:
 @requires("see backups")
 @described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(job_id: str) -> AnyResponse:
+    """One job: its steps, its progress and what came of it."""
     return answer(_told(storage().jobs.get(job_id)))
 
 

@@ -50,6 +50,7 @@ def show(backup_id: str) -> str | AnyResponse:
 @requires("see backups")
 @described({200: Certificate}, tag="pghaven", refusals=(404,))
 def api_show(backup_id: str) -> AnyResponse:
+    """The certificate of a backup's proof."""
     record = _tried(backup_id)
     assert record.proof is not None
     return answer(certificate.signed(record, record.proof) | {"proof": record.proof.to_json()})

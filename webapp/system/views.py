@@ -41,7 +41,7 @@ def show() -> str:
     open_storage = storage()
     settings, places = open_storage.settings, open_storage.places
     embedded = open_storage.embedded
-    checks = [_programs(), _broken(), _space(settings.data_folder), _scheduler(), _embedded()]
+    checks = [_programs(), _broken(), _space(settings.data_folder), _scheduler(), _embedded(), _redis()]
     return render_template(
         "system/show.html",
         checks=[check for check in checks if check],
@@ -119,6 +119,20 @@ def _embedded() -> Check | None:
     if embedded is None or not embedded.describe().running:
         return None
     return Check("complete", say("The embedded server runs"), f"PostgreSQL {embedded.describe().version}")
+
+
+def _redis() -> Check | None:
+    redis = storage().redis
+    if redis is None:
+        return None
+    if redis.trouble:
+        return Check(
+            "warning",
+            say("Redis cannot be reached"),
+            "",
+            say("Backups and restores go on, and are guarded against each other on this machine only."),
+        )
+    return Check("complete", say("Redis guards jobs against those of other instances"))
 
 
 def _folder(what: Message, path: Path) -> Folder:

@@ -71,6 +71,24 @@ def test_every_failed_restore_is_told_and_every_one_that_is_done() -> None:
     assert str(done.alerts[0].title) == "shop_copy: the restore is done"
 
 
+def test_copies_to_one_destination_say_nothing_of_another() -> None:
+    away = rules.of_job(an_end("failed", kind="copy", destination="s3"), Standing(), LIMITS)
+    assert str(away.alerts[0].title) == "shop: a backup could not be copied to s3"
+    here = rules.of_job(an_end(kind="copy", destination="folder"), away.standing, LIMITS)
+    assert told(here) == []
+    other = rules.of_job(an_end("failed", kind="copy", destination="folder"), here.standing, LIMITS)
+    assert told(other) == [Event.FAILED]
+    back = rules.of_job(an_end(kind="copy", destination="s3"), other.standing, LIMITS)
+    assert told(back) == [Event.RECOVERED] and back.alerts[0].lines
+
+
+def test_an_archive_that_was_brought_back_was_read_back_as_well() -> None:
+    damaged = rules.of_job(an_end("failed", kind="verify"), Standing(), LIMITS)
+    fetched = rules.of_job(an_end(kind="fetch", destination="s3"), damaged.standing, LIMITS)
+    assert [str(alert.title) for alert in fetched.alerts] == ["Fixed: shop, backups can be read back again"]
+    assert told(rules.of_job(an_end(kind="verify"), fetched.standing, LIMITS)) == []
+
+
 def a_taken(bytes: int = 1000, **rows: int) -> Taken:
     return Taken(at=NOON, bytes=bytes, rows=rows)
 

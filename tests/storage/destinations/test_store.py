@@ -73,6 +73,25 @@ def test_trying_it_out_leaves_nothing(place: Place) -> None:
     assert list(Store(destination).list()) == []
 
 
+def test_a_folder_keeps_copies_for_their_owner_alone_and_nothing_of_what_was_deleted(
+    tmp_path: Path, archive: Path
+) -> None:
+    (tmp_path / "shared").mkdir(mode=0o755)
+    for folder in (tmp_path / "shared", tmp_path / "made"):
+        destination = parse_url("folder", str(folder))
+        testing.try_out(destination)
+        assert list(folder.iterdir()) == []
+        store = Store(destination)
+        store.put_file("shop/one.dump", archive)
+        store.put_bytes("shop/one.dump.json", b"{}")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+        assert modes == {"shop": 0o700, "one.dump": 0o600, "one.dump.json": 0o600}
+        store.delete("shop/one.dump")
+        store.delete("shop/one.dump.json")
+        assert list(folder.iterdir()) == []
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_wrong_secret_is_told_apart_from_a_server_that_is_not_there(object_server: ObjectServer) -> None:
     with pytest.raises(Denied) as refused:
         testing.try_out(object_server.destination(secret="wrong"))

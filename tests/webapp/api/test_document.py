@@ -21,6 +21,14 @@ def test_every_api_route_is_described(app: Flask, client: Browser) -> None:
     assert {(path, method) for path, methods in document["paths"].items() for method in methods} == routes
 
 
+def test_every_route_says_what_it_is_for(client: Browser) -> None:
+    document = client.get("/openapi.json").json
+    assert document
+    said = [one["summary"] for methods in document["paths"].values() for one in methods.values()]
+    assert len(said) > 20
+    assert [summary for summary in said if "<" in summary or len(summary) < 15] == []
+
+
 def test_what_is_no_json_is_described_as_what_it_is(client: Browser) -> None:
     document = client.get("/openapi.json").json
     assert document and document["openapi"].startswith("3.")

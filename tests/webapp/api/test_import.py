@@ -172,10 +172,12 @@ def test_what_is_no_archive_is_refused_and_changes_nothing(
 ) -> None:
     assert (answer := send(script, archive, name="backup.sql")).status_code == 400
     assert answer.json == {"error": "文件格式错误，仅支持 .dump 格式的备份文件"}
+    guessed = send(script, b"PGDMP", cleanFirst="banana", language="en")
+    assert (guessed.status_code, guessed.json) == (400, {"error": "cleanFirst should be true or false."})
     nothing = script.post(PATH, data={"cleanFirst": "true"}, content_type="multipart/form-data")
     assert nothing.status_code == 400 and nothing.json == {"error": "缺少备份文件"}
     assert send(script, b"CREATE TABLE x ();").status_code == 422
-    assert send(script, archive[: len(archive) // 2]).status_code == 409
+    assert send(script, archive[: len(archive) // 2]).status_code == 422
     assert rows(empty_database, "orders") == 250
     assert not working.jobs.newest_first() and not working.backups.catalog.all()
 

@@ -31,6 +31,14 @@ def test_a_webhook_is_added_tested_and_listed_without_its_secrets(terminal: Term
     assert "CANARY" not in terminal("alerts", "list").good().out
 
 
+def test_a_target_that_is_removed_is_told_nothing_any_more(terminal: Terminal, hook: Hook) -> None:
+    terminal("alerts", "add", "hook", hook.url).good()
+    refused = terminal("alerts", "remove", "hook")
+    assert refused.code != 0 and "Add --yes" in refused.err
+    assert terminal("alerts", "remove", "hook", "--yes", "--json").good().json == {"name": "hook", "removed": True}
+    assert terminal("alerts", "list", "--json").good().json == []
+
+
 def test_a_target_that_cannot_be_reached_ends_with_a_code_and_a_reason(terminal: Terminal, hook: Hook) -> None:
     terminal("alerts", "add", "hook", hook.url).good()
     hook.close()

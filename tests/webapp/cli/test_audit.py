@@ -17,6 +17,10 @@ def test_what_a_command_did_is_listed_with_who_was_at_the_terminal(terminal: Ter
         ("database_added", "shop", "terminal"),
     ]
     assert found[0]["actor"].endswith("(terminal)")
+    today = found[0]["at"][:10]
+    assert json.loads(terminal("audit", "list", "--from", today, "--until", today, "--json").out) == found
+    assert json.loads(terminal("audit", "list", "--until", "2026-01-01", "--json").out) == []
+    assert json.loads(terminal("audit", "list", "--from", "2999-01-01", "--json").out) == []
     only = terminal("audit", "list", "--action", "database_added").out
     assert "database_added" in only and "database_removed" not in only
 

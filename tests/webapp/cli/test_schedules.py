@@ -13,6 +13,9 @@ def test_every_database_has_a_schedule_and_it_can_be_changed(terminal: Terminal)
     runs = terminal("schedules", "next", "nothing", "--count", "3", "--json").good().json
     assert len(runs) == 3 and all("T01:30:00+0" in run["local"] for run in runs)
     assert "30 1 * * 1-5" in terminal("schedules", "list").good().out
+    moved = terminal("schedules", "set", "nothing", "--zone", "Asia/Tokyo", "--json").good().json
+    assert (moved["cron"], moved["zone"]) == ("30 1 * * 1-5", "Asia/Tokyo")
+    assert terminal("schedules", "set", "nothing").code == 2
 
 
 def test_a_pause_is_in_the_list_until_it_is_ended(terminal: Terminal) -> None:

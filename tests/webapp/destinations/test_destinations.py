@@ -34,6 +34,31 @@ def test_a_place_is_tried_out_before_it_is_kept(admin: Browser, storage: Storage
     assert "then one a month" not in page
 
 
+def test_what_cannot_be_kept_is_refused_before_anything_is_tried_out(
+    admin: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    for more in ({"name": "Bad Name"}, {"keep_days": "999999"}):
+        answer = admin.post("/destinations", data={"name": "away", "url": str(tmp_path / "copies"), **more})
+        assert answer.status_code == 422
+        assert not (tmp_path / "copies").exists()
+
+
+def test_all_but_the_place_can_be_changed_and_an_empty_secret_stays(
+    admin: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    assert add(admin, tmp_path / "copies", secret="hush-hush", keep_days="14", weekly="4") == 303
+    page = admin.get("/destinations/away").text
+    assert 'value="14"' in page and "hush-hush" not in page and f"file://{tmp_path}/copies" in page
+    refused = admin.post("/destinations/away", data={"keep_days": "fourteen", "weekly": "9"})
+    assert refused.status_code == 422 and 'value="9"' in refused.text
+    assert storage.destinations.get("away").weekly == 4
+    assert admin.post("/destinations/away", data={"keep_days": "7", "yearly": "1"}).status_code == 303
+    changed = storage.destinations.get("away")
+    assert (changed.keep_days, changed.weekly, changed.yearly, changed.url) == (7, 0, 1, f"file://{tmp_path}/copies")
+    assert changed.secret_key is not None and changed.secret_key.reveal == "hush-hush"
+    assert next(event.action for event in storage.audit.newest_first()) == "destination_changed"
+
+
 def test_a_place_that_cannot_be_used_is_not_kept_and_the_form_keeps_what_was_typed(
     admin: Browser, storage: Storage, tmp_path: Path
 ) -> None:

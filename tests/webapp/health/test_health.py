@@ -7,8 +7,12 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from storage.alerts.drafts import Draft
+from storage.alerts.targets import TargetKind
+from storage.backups.copies import Copy, CopyState
 from storage.backups.record import BackupState
 from storage.opening import Storage
+from storage.secret import Secret
 from tests.builders import a_backup
 from tests.conftest import StandingClock
 from tests.webapp.conftest import Browser
@@ -67,8 +71,16 @@ def test_metrics_say_how_old_the_newest_good_backup_is(admin: Browser, storage: 
     assert found["pghaven_backup_failures_in_a_row", database] == 1
     assert found["pghaven_backups", database, "complete"] == 1
     assert found["pghaven_disk_free_bytes",] > 0
+    away = Copy(destination="away", state=CopyState.FAILED)
+    storage.backups.catalog.save(good.with_copy(away))
+    hook = Draft(kind=TargetKind.WEBHOOK, name="hook", url=Secret("http://127.0.0.1:1/in"))
+    storage.alerts.send_test(storage.alerts.add(hook, {}, by="ana").target_id)
+    found = samples(admin.get("/metrics").text)
+    assert found["pghaven_copies", "away", "failed"] == 1
+    assert found["pghaven_alert_target_reached", "hook"] == 0
 
 
 def test_metrics_want_a_token(client: Browser) -> None:
     assert client.get("/metrics").status_code in (302, 303)
-    assert client.get("/metrics", headers={"Authorization": "Bearer nothing"}).status_code == 401
+    wrong = client.get("/metrics", headers={"Authorization": "Bearer nothing"})
+    assert wrong.status_code == 401 and "The bearer token is not known here" in wrong.text

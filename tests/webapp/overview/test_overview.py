@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from storage.alerts.drafts import Draft
 from storage.alerts.targets import TargetKind
+from storage.backups.copies import Copy, CopyState
 from storage.backups.record import BackupState
+from storage.destinations.destination import parse_url
 from storage.jobs.model import JobState
 from storage.opening import Storage
 from storage.secret import Secret
@@ -201,6 +204,27 @@ def test_nothing_that_can_be_focused_is_lost_when_a_part_asks_again(admin: Brows
         focusable = re.findall(r"<(?:a|button|summary|input)\b[^>]*>", part)
         assert focusable
         assert [one for one in focusable if " id=" not in one] == [], path
+
+
+def test_copies_and_alerts_that_do_not_arrive_need_a_person(
+    admin: Browser, user: Browser, storage: Storage, hub: str, clock: StandingClock, tmp_path: Path
+) -> None:
+    storage.destinations.add(parse_url("away", str(tmp_path)), by="ana")
+    failed = Copy(destination="away", state=CopyState.FAILED, at=clock(), tries=2)
+    older = keep(storage, hours_ago(clock, 9, hub).with_copy(failed))
+    newest = keep(storage, hours_ago(clock, 2, hub).with_copy(failed))
+    page = admin.get("/").text
+    assert f"The newest backup has no good copy there: {hub}." in page and "Nothing needs you" not in page
+    assert "is protected." in title(page), "the backup itself is as good as it was"
+    assert "Look at the destinations" in page and "Look at the destinations" not in user.get("/").text
+    shown = admin.get(f"/backups/{newest.backup_id}").text
+    assert "2 tries so far." in shown and "by itself" in shown
+    storage.backups.catalog.save(newest.with_copy(failed.with_(state=CopyState.COMPLETE)))
+    assert older.copies and "Nothing needs you" in admin.get("/").text, "of the newest alone"
+    hook = Draft(kind=TargetKind.WEBHOOK, name="hook", url=Secret("http://127.0.0.1:1/in"))
+    storage.alerts.send_test(storage.alerts.add(hook, {}, by="ana").target_id)
+    page = admin.get("/").text
+    assert "The last one did not reach hook." in page and "Nothing needs you" not in page
 
 
 def test_an_admin_is_told_that_nobody_is_told_until_somebody_is(

@@ -34,6 +34,7 @@ def test_a_redis_that_is_away_is_named_until_it_is_back(admin: Browser, storage:
     page = admin.get("/").text
     assert "Redis cannot be reached" in page
     assert "Backups and restores go on." in page
+    assert "are guarded against each other on this machine only" in admin.get("/system").text
 
 
 def test_without_redis_nothing_is_said_of_it(user: Browser) -> None:
