@@ -374,7 +374,7 @@ class Storage:
             if self.jobs.active(profile.name, JobKind.TAKE):
                 continue
             try:
-                self.backups.take(profile.name, by="first start")
+                self.backups.take(profile.name, by="first backup")
             except StorageError as error:
                 logger.error("the first backup of %s could not be asked for: %s", profile.name, error)
 

@@ -24,6 +24,7 @@ from storage.opening import Storage
 from storage.schedules.cron import Run
 from storage.schedules.schedule import Schedule
 from webapp.unchanged import shown_age, stamp
+from webapp.visible_jobs import visible
 
 SPARK_WIDTH, SPARK_HEIGHT = 88, 20
 
@@ -135,7 +136,7 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         attention=tuple(standing for standing in standings if standing.needs_someone),
         unproven=tuple(record for record in bad if record),
         last_proven=last_proven(record for record in proven if record),
-        running=tuple(active),
+        running=tuple(visible(active)),
         now=now,
         redis_trouble=storage.redis.trouble if storage.redis else "",
         uncopied=uncopied(storage.destinations.all(), newest),

@@ -84,7 +84,7 @@ def sentences(*parts: Message | Mapping[str, Any] | str | None) -> str:
 
 _BY_ITSELF = {
     "schedule": say("the schedule"),
-    "first start": say("pghaven, at its first start"),
+    "first backup": say("pghaven, as there was no backup yet"),
     "set-up": say("the first set-up"),
     "": say("pghaven"),
     "read again": say("pghaven, which reads every archive again every four weeks"),

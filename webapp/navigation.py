@@ -15,6 +15,7 @@ from storage.errors import Message, say
 from webapp.addresses import asked_for, path_of
 from webapp.current import account_or_none, storage
 from webapp.states import State, standing_code, state
+from webapp.visible_jobs import may_see
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class Navigation:
 
     @cached_property
     def running(self) -> int:
-        return len(storage().jobs.active())
+        account = account_or_none()
+        return sum(may_see(job, account) for job in storage().jobs.active()) if account else 0
 
     @cached_property
     def programs(self) -> str:

@@ -132,8 +132,8 @@ def parse_url(name: str, url: str) -> Destination:
         return _folder(name, url)
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise Invalid(say("This is not an address: %(reason)s", reason=str(error))) from None
+    except ValueError:  # its words may repeat the secret key
+        parts = urlsplit("")
     if parts.scheme not in SCHEMES:
         raise Invalid(
             say("A destination's address begins with one of: %(schemes)s.",
@@ -173,6 +173,14 @@ def _options(scheme: str, query: str) -> dict[str, str]:
             say("The address has an option that is not known: %(name)s.", name=unknown[0][:80]),
             advice=say("Known are: %(names)s.", names=", ".join(sorted(SCHEMES[scheme])) or "-"),
         )
-    if (endpoint := options.get("endpoint")) and urlsplit(endpoint).scheme not in ("http", "https"):
+    if (endpoint := options.get("endpoint")) and not _is_of_the_web(endpoint):
         raise Invalid(say("The endpoint must begin with https:// or http://."))
     return options
+
+
+def _is_of_the_web(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False

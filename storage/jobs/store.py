@@ -9,7 +9,7 @@ from pathlib import Path
 
 from storage import reserve
 from storage.clock import Clock, to_text
-from storage.errors import Conflict, InvalidRecord, JobCancelled, NotFound, StorageError, say, say_count
+from storage.errors import Conflict, InvalidRecord, JobCancelled, Message, NotFound, StorageError, say, say_count
 from storage.jobs.model import Job, JobKind, JobState
 from storage.jsonfiles import Records
 from storage.locks.filelocks import FileLocks
@@ -76,7 +76,12 @@ class JobStore:
         try:
             return self._records.get(job_id)
         except NotFound:
-            raise NotFound(say("There is no job %(id)s.", id=job_id[:80])) from None
+            raise NotFound(self.unknown(job_id)) from None
+
+    @staticmethod
+    def unknown(job_id: str) -> Message:
+        """What is said of a job that there is not."""
+        return say("There is no job %(id)s.", id=job_id[:80])
 
     def newest_first(self) -> list[Job]:
         return self._records.all()[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -61,8 +61,14 @@ NAMES = ("user", "key", "provider", "session", "from", "to", "status", "model", 
 """The parameters of an address, in the order of the page."""
 
 
-def read(values: Mapping[str, str], *, zone: ZoneInfo) -> UsageFilter:
-    """Read an address or a form. A time without a zone is in `zone`. Raises Invalid naming what cannot be read."""
+def read(values: Mapping[str, str], *, zone: ZoneInfo, beside: Collection[str] = ()) -> UsageFilter:
+    """Read an address or a form. A time without a zone is in `zone`. Raises Invalid naming what cannot be read, and
+    what is neither a filter nor among `beside`: passed over, a misspelt filter would let all rows through."""
+    if unknown := sorted(values.keys() - {*NAMES, *beside}):
+        raise Invalid(
+            say("There is no filter “%(name)s”.", name=unknown[0][:60]),
+            advice=say("Known are: %(names)s.", names=", ".join(NAMES)),
+        )
     given = {name: values.get(name, "").strip() for name in NAMES}
     for name, value in given.items():
         if "\0" in value:

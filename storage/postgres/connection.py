@@ -134,7 +134,10 @@ def parse_url(text: str) -> Connection:
     host, port, user, password, dbname, sslmode and sslrootcert are taken; connect_timeout and application_name are
     passed over.
     """
-    parts = urlsplit(text.strip())
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:  # its words may repeat the password
+        parts = urlsplit("")
     if parts.scheme not in ("postgresql", "postgres"):
         raise Invalid(
             say("The address of a database begins with postgresql://"),

@@ -173,7 +173,7 @@ def test_the_first_start_protects_the_demo_databases_and_the_next_keeps_all(sett
         assert {record.database for record in records} == {"hub", "wiki", "crearis"}
         assert {record.state for record in records} == {BackupState.COMPLETE}
         assert all(record.verified and record.verified.good for record in records)
-        assert {job.requested_by for job in storage.jobs.newest_first()} == {"first start"}
+        assert {job.requested_by for job in storage.jobs.newest_first()} == {"first backup"}
         statuses = storage.statuses.of_all(storage.databases.all())
         assert all(status.available for status in statuses)
         hub = next(record for record in records if record.database == "hub")

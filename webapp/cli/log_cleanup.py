@@ -90,7 +90,7 @@ def log_retention(name: str, rules: tuple[str, ...], archive: str | None, as_jso
             for text in rules:
                 table, number = _rule(text, [target.table for target in retention.targets(name)])
                 days.pop(table, None)
-                if number:
+                if number is not None:
                     days[table] = number
             place = rule.archive if archive is None else None if archive == "none" else _destination(archive)
             if place:
@@ -215,7 +215,8 @@ def _say_result(name: str, job: Job, *, as_json: bool) -> int:
     return refusals.DONE
 
 
-def _rule(text: str, tables: list[str]) -> tuple[str, int]:
+def _rule(text: str, tables: list[str]) -> tuple[str, int | None]:
+    """A table and for how many days its rows are kept; None for ever."""
     table, sign, number = text.partition("=")
     if not sign or not (number == FOR_EVER or (number.isascii() and number.isdigit())):
         raise click.BadParameter(f"TABLE=N or TABLE={FOR_EVER}", param_hint="--days")
@@ -224,7 +225,7 @@ def _rule(text: str, tables: list[str]) -> tuple[str, int]:
             say("The application map names no log table “%(table)s”.", table=table[:80]),
             advice=say("It names: %(tables)s.", tables=", ".join(tables) or "-"),
         )
-    return table, 0 if number == FOR_EVER else int(number)
+    return table, None if number == FOR_EVER else int(number)
 
 
 def _night(one: Night) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _aborted(*, as_json: bool) -> int:
 
 def _fault(error: Exception) -> StorageError:
     return StorageError(
-        say("pghaven itself made a mistake: %(error)s", error=f"{type(error).__name__}: {error}"[:500]),
+        say("pghaven itself made a mistake: %(error)s.", error=f"{type(error).__name__}: {error}"[:500]),
         effect=say("The command was ended."),
         advice=say("The lines above have the details. Please report them."),
     )

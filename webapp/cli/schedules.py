@@ -29,12 +29,19 @@ def list_(as_json: bool) -> None:
         if as_json:
             return answers.document([_facts(storage, schedule) for schedule in found])
         rows = [
-            (schedule.database, schedule.expression, schedule.zone, _next(storage, schedule), _pause(storage, schedule))
+            (
+                schedule.database,
+                schedule.expression,
+                schedule.zone,
+                _next(storage, schedule),
+                _pause(storage, schedule),
+                "yes" if schedule.ping_url else "no",
+            )
             for schedule in found
         ]
     if not rows:
         return answers.line("There are no databases yet.")
-    return answers.table(("DATABASE", "CRON", "ZONE", "NEXT", "PAUSED UNTIL"), rows)
+    return answers.table(("DATABASE", "CRON", "ZONE", "NEXT", "PAUSED UNTIL", "PING"), rows)
 
 
 @schedules.command("next")
@@ -59,7 +66,9 @@ def next_(name: str, count: int, as_json: bool) -> None:
     "--cron", "expression", metavar="EXPR", help="Five fields, such as '0 2 * * *'; the present ones by default."
 )
 @click.option("--zone", default="", metavar="ZONE", help="Such as Europe/Berlin; the present one by default.")
-@click.option("--ping", metavar="URL", help="Told of scheduled backups: /start, then nothing behind it, or /fail.")
+@click.option(
+    "--ping", metavar="URL", help="Told of scheduled backups: /start, then nothing behind it, or /fail. '' ends it."
+)
 @answers.with_json
 def set_(name: str, expression: str | None, zone: str, ping: str | None, as_json: bool) -> None:
     """Say when a database is backed up from now on; what is not named stays as it is."""
@@ -119,6 +128,7 @@ def _facts(storage: Storage, schedule: Schedule) -> dict[str, Any]:
         "database": schedule.database,
         "cron": schedule.expression,
         "zone": schedule.zone,
+        "ping": bool(schedule.ping_url),
         "paused_until": to_text(schedule.paused_until) if schedule.paused(now) else None,
         "next": [_run(run) for run in schedule.runs(now)],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -14,11 +13,12 @@ from storage.errors import NotFound
 from storage.jobs.model import Job, JobKind
 from webapp.answers import answer, see
 from webapp.audited import audited
-from webapp.current import current_account, current_name, storage, wants_fragment, wants_json
+from webapp.current import current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
 from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
 from webapp.unchanged import stamp_of
+from webapp.visible_jobs import the_job, visible
 
 bp = Blueprint("jobs", __name__)
 
@@ -30,7 +30,7 @@ PAGE_SIZE = 50
 @bp.get("/jobs")
 @requires("see backups")
 def index() -> str:
-    jobs = storage().jobs.newest_first()
+    jobs = visible(storage().jobs.newest_first())
     active = [job for job in reversed(jobs) if not job.ended]
     ended = [job for job in jobs if job.ended]
     pages = max(1, -(-len(ended) // PAGE_SIZE))
@@ -49,7 +49,7 @@ def index() -> str:
 @bp.get("/jobs/<job_id>")
 @requires("see backups")
 def show(job_id: str) -> AnyResponse:
-    job = storage().jobs.get(job_id)
+    job = the_job(job_id)
     if wants_fragment():
         return _panel(job)
     return make_response(
@@ -68,7 +68,7 @@ def show(job_id: str) -> AnyResponse:
 @requires("see backups")
 def log(job_id: str) -> AnyResponse:
     """The lines after the first `after`; 204 when there are none and more may come."""
-    job = storage().jobs.get(job_id)
+    job = the_job(job_id)
     after = max(0, request.args.get("after", 0, type=int))
     lines = storage().jobs.log(job_id)
     if len(lines) <= after and not job.ended:
@@ -80,7 +80,7 @@ def log(job_id: str) -> AnyResponse:
 @bp.get("/jobs/<job_id>/log.txt")
 @requires("see backups")
 def whole_log(job_id: str) -> AnyResponse:
-    path = storage().jobs.log_file(job_id)
+    path = storage().jobs.log_file(the_job(job_id).job_id)
     if not path.exists():
         return Response("", mimetype="text/plain")
     return send_file(path, mimetype="text/plain", as_attachment=True, download_name=f"job_{job_id}.log")
@@ -90,7 +90,7 @@ def whole_log(job_id: str) -> AnyResponse:
 @requires("cancel jobs")
 def confirm_cancel(job_id: str) -> AnyResponse:
     """The question, for whom no dialog opens."""
-    job = storage().jobs.get(job_id)
+    job = the_job(job_id)
     if job.ended:
         return see(url_for("jobs.show", job_id=job_id))
     return make_response(render_template("jobs/cancel.html", **_facts(job)))
@@ -99,7 +99,7 @@ def confirm_cancel(job_id: str) -> AnyResponse:
 @bp.post("/jobs/<job_id>/cancel")
 @requires("cancel jobs")
 def cancel(job_id: str) -> AnyResponse:
-    job = storage().jobs.get(job_id)
+    job = the_job(job_id)
     if not job.ended:  # it may have ended while the question was on the screen
         job = storage().jobs.ask_to_stop(job_id, by=current_name())
         audited("job_cancel_requested", job_id, kind=job.kind.value, database=job.database)
@@ -114,7 +114,7 @@ def cancel(job_id: str) -> AnyResponse:
 def api_index() -> AnyResponse:
     """Jobs, newest first; `limit` is at most 1000."""
     limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
-    return answer([_told(job) for job in storage().jobs.newest_first()[:limit]])
+    return answer([job.to_json() for job in visible(storage().jobs.newest_first())[:limit]])
 
 
 @bp.get("/api/jobs/<job_id>")
@@ -122,16 +122,7 @@ def api_index() -> AnyResponse:
 @described({200: Document}, tag="pghaven", refusals=(404,))
 def api_show(job_id: str) -> AnyResponse:
     """One job: its steps, its progress and what came of it."""
-    return answer(_told(storage().jobs.get(job_id)))
-
-
-def _told(job: Job) -> dict[str, Any]:
-    """What the account is told of a job: which rows another exports, only where it may look that up anyway."""
-    facts = job.to_json()
-    account = current_account()
-    if job.kind is JobKind.EXPORT and job.requested_by != account.name and not account.may("see the audit log"):
-        facts["parameters"] = {}
-    return facts
+    return answer(the_job(job_id).to_json())
 
 
 def _panel(job: Job) -> AnyResponse:
@@ -172,7 +163,7 @@ def _record(job: Job) -> BackupRecord | None:
 
 
 def _before_this(job: Job) -> int:
-    """How many jobs a waiting one waits for, at most."""
+    """How many jobs a waiting one waits for, at most; those that are not shown as well."""
     if job.started_at or job.ended:
         return 0
     return sum(other.requested_at < job.requested_at for other in storage().jobs.active())

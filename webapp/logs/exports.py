@@ -99,7 +99,7 @@ def file_stem() -> str:
 def _wanted(name: str) -> UsageFilter:
     """What is asked for, as far as the account may see it."""
     storage().databases.get(name)
-    asked = filters.read(request.values, zone=ZoneInfo(storage().settings.time_zone))
+    asked = filters.read(request.values, zone=ZoneInfo(storage().settings.time_zone), beside=("format", "csrf_token"))
     return scope.allowed(asked, current_account(), name)
 
 

@@ -43,7 +43,7 @@ def pictures(name: str) -> Response:
     zone = ZoneInfo(storage().settings.time_zone)
     wanted, daily, trouble = UsageFilter(), None, None
     try:
-        wanted = scope.allowed(filters.read(request.args, zone=zone), current_account(), name)
+        wanted = scope.allowed(filters.read(request.args, zone=zone, beside=("overview",)), current_account(), name)
         daily = storage().logs.daily.look(name, wanted, zone=zone)
     except StorageError as error:
         has_logs = bool(profile.log_tables or storage().backups.known_log_tables(profile))

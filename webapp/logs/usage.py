@@ -49,7 +49,7 @@ def show(name: str) -> Response:
     own = scope.own_user(current_account(), name)
     part = _part()
     try:
-        asked = filters.read(request.args, zone=ZoneInfo(storage().settings.time_zone))
+        asked = filters.read(request.args, zone=ZoneInfo(storage().settings.time_zone), beside=("after", "wait"))
         after = After.from_text(request.args.get("after", ""))
     except Invalid as error:
         return _refused(name, error, own=own, part=part)

@@ -8,6 +8,7 @@ from webapp.board import Board, read_board
 from webapp.current import storage
 from webapp.permissions import requires
 from webapp.unchanged import stamp_of
+from webapp.visible_jobs import visible
 
 bp = Blueprint("overview", __name__)
 
@@ -36,7 +37,7 @@ def board() -> Response:
 @requires("see backups")
 def running() -> Response:
     """What runs now. When one has ended or begun, the page's other parts are told to look again."""
-    jobs = storage().jobs.active()
+    jobs = visible(storage().jobs.active())
     answer = make_response(render_template("overview/_running_again.html", running=jobs))
     if stamp_of(jobs) != request.args.get("seen", ""):
         answer.headers["HX-Trigger"] = "job-ended"

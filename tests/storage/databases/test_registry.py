@@ -161,6 +161,13 @@ def test_a_url_that_cannot_be_used_is_named_by_its_variable_and_not_shown() -> N
     assert "hunter2" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("address", ["postgresql://u:hunter2@[/d", "postgresql://u:hunter2@h\u2100/d"])
+def test_what_is_no_address_at_all_is_refused_without_being_repeated(address: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        parse_url(address)
+    assert "hunter2" not in str(refusal.value) and refusal.value.__cause__ is None
+
+
 def test_a_database_in_use_stays_where_it_is_but_takes_a_new_password(tmp_path: Path) -> None:
     busy = Conflict(say("A job of %(name)s is waiting or running.", name="shop"))
     registry = a_registry(tmp_path, in_use=lambda name: busy)

@@ -135,9 +135,9 @@ def test_who_presses_twice_is_not_told_of_somebody_else(admin: Browser, storage:
 
 def test_what_pghaven_asked_for_itself_is_said_in_words(admin: Browser, storage: Storage) -> None:
     register(storage, "shop")
-    storage.backups.take("shop", by="first start")
+    storage.backups.take("shop", by="first backup")
     assert (
-        "asked for by pghaven, at its first start"
+        "asked for by pghaven, as there was no backup yet"
         in admin.get(admin.post("/backups", data={"database": "shop"}).location).text
     )
 

@@ -142,6 +142,8 @@ def test_bad_input_is_refused_by_name(admin: Browser, tmp_path: Path) -> None:
     for data, word in (
         ({"url": "ftp://x"}, "begins with one of"),
         ({"url": "s3:///folder"}, "names no bucket"),
+        ({"url": "s3://[b/folder"}, "begins with one of"),
+        ({"url": "s3://b?endpoint=http://["}, "The endpoint must begin with"),
         ({"url": "s3://b/f?unknown=1"}, "option that is not known: unknown"),
         ({"url": "/srv/../etc"}, "cannot be a folder of copies"),
         ({"url": str(tmp_path / "c"), "keep_days": "soon"}, "“soon” is not a whole number"),

@@ -16,10 +16,12 @@ from storage.jobs.model import Job, JobKind, JobState
 from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
 from storage.secret import Secret
+from tests.builders import a_job
 from tests.conftest import StandingClock
 from tests.hub import ANA, LIN, OF_LIN
 from tests.storage.logs.test_exports import CSV
 from tests.webapp.conftest import PASSWORD, Browser
+from tests.webapp.seeding import keep_job
 
 pytestmark = pytest.mark.postgres
 
@@ -214,13 +216,27 @@ def refused(storage: Storage, answer: TestResponse) -> None:
 def test_nobody_is_given_or_told_what_another_exports(linked: Storage, admin: Browser, user: Browser) -> None:
     job = asked(linked, admin, "csv", session="s-ana")
     assert user.get(file_of(job)).status_code == 404
-    page = user.get(f"/jobs/{job.job_id}").text
-    assert "download_export" not in page and file_of(job) not in page and "s-ana" not in page
-    for address in (f"/api/jobs/{job.job_id}", "/api/jobs"):
-        assert "s-ana" not in user.get(address).text
-        assert "s-ana" in admin.get(address).text
+    of_it = (f"/jobs/{job.job_id}", f"/jobs/{job.job_id}/log", f"/jobs/{job.job_id}/log.txt", f"/api/jobs/{job.job_id}")
+    for address in of_it:
+        assert user.get(address).status_code == 404, address
+        assert admin.get(address).status_code == 200, address
+    for address in ("/jobs", "/api/jobs", "/"):
+        assert job.job_id not in user.get(address).text, address
+    assert job.job_id in admin.get("/jobs").text and "s-ana" in admin.get("/api/jobs").text
     his = asked(linked, user, "csv")
+    assert user.get(f"/jobs/{his.job_id}").status_code == 200 and his.job_id in user.get("/api/jobs").text
     assert admin.get(file_of(his)).status_code == 404
+
+
+@pytest.mark.parametrize("kind", [JobKind.CLEAN_UP, JobKind.PUT_BACK, JobKind.GENERATE])
+def test_what_is_done_with_everybodys_rows_is_not_told_to_a_user(
+    linked: Storage, admin: Browser, user: Browser, kind: JobKind
+) -> None:
+    job = keep_job(linked, a_job(kind, "hub", requested_by="ana"))
+    for address in ("/jobs", "/api/jobs", "/"):
+        assert job.job_id in admin.get(address).text, address
+        assert job.job_id not in user.get(address).text, address
+    assert user.get(f"/api/jobs/{job.job_id}").status_code == 404
 
 
 def test_a_file_with_more_than_its_owner_may_see_by_now_is_not_given(

@@ -323,3 +323,12 @@ def test_the_same_address_is_put_into_the_browsers_history_once(hub: Storage, ad
     headers = {"HX-Request": "true", "HX-Target": "usage", "HX-Current-URL": f"http://localhost{PAGE}?status=429"}
     for status, pushed in (("429", "false"), ("403", f"{PAGE}?status=403")):
         assert admin.get(f"{PAGE}?status={status}&user=", headers=headers).headers["HX-Push-Url"] == pushed
+
+
+@pytest.mark.parametrize("address", ["", "/export", "/pictures"])
+def test_a_filter_that_there_is_not_is_refused_and_lets_no_rows_through(
+    hub: Storage, admin: Browser, address: str
+) -> None:
+    answer = admin.get(f"/databases/hub/logs{address}?not_200=1")
+    assert answer.status_code == 422 and "There is no filter “not_200”." in answer.text
+    assert "request_id" not in answer.text and "s-ana" not in answer.text
