@@ -19,7 +19,8 @@ a page can say them in the reader's language.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -159,3 +160,16 @@ class JobCancelled(StorageError):
     def __init__(self, by: str = "") -> None:
         super().__init__(say("Cancelled by %(name)s.", name=by) if by else say("Cancelled."))
         self.by = by
+
+
+@contextmanager
+def named(variable: str) -> Iterator[None]:
+    """Say of which variable it is when what a setting is used for is refused."""
+    try:
+        yield
+    except Invalid as error:
+        raise Invalid(
+            say("%(variable)s cannot be used: %(reason)s", variable=variable, reason=error.cause),
+            effect=say("pghaven was not started."),
+            advice=error.advice,
+        ) from None

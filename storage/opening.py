@@ -34,13 +34,13 @@ from storage.backups.trash import Trash
 from storage.backups.upload import Uploads
 from storage.clock import Clock, to_text, utc_now
 from storage.databases import log_tables
-from storage.databases.environment import RememberedEnvironment
+from storage.databases.environment import RememberedEnvironment, RememberedRedis
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.registry import Demos, Registry, from_environment
 from storage.databases.status import DatabaseStatuses
 from storage.databases.testing import Tester
 from storage.destinations.registry import Destinations
-from storage.errors import Conflict, LockHeld, StorageError, Unavailable, say
+from storage.errors import Conflict, LockHeld, StorageError, Unavailable, named, say
 from storage.jobs.ends import record_end
 from storage.jobs.model import Job, JobKind
 from storage.jobs.runner import JobRunner
@@ -48,7 +48,6 @@ from storage.jobs.store import JobStore
 from storage.locks.bothlocks import BothLocks
 from storage.locks.filelocks import FileLocks, HeldLock
 from storage.locks.redislocks import RedisLocks
-from storage.locks.remembered import RememberedRedis
 from storage.logs.cleanup.cleanups import Cleanups
 from storage.logs.generator.generators import Generators
 from storage.logs.logs import Logs
@@ -242,7 +241,8 @@ class Storage:
         self.claim()
         self._remember_environment()
         self._put_in_order()
-        self.accounts.start(admin_password=self.settings.admin_password)
+        with named("ADMIN_PASSWORD"):
+            self.accounts.start(admin_password=self.settings.admin_password)
         if self.settings.database_url is None:
             self._start_embedded()
         self.restores.reconcile()
@@ -571,7 +571,8 @@ class Storage:
 
     def _proofs(self) -> Proofs:
         url = self.settings.scratch_database_url
-        configured = parse_url(url.reveal) if url else None
+        with named("SCRATCH_DATABASE_URL"):
+            configured = parse_url(url.reveal) if url else None
 
         def server() -> Connection:
             return configured or self.use_embedded().connection()

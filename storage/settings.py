@@ -103,7 +103,7 @@ class Settings:
             behind_proxies=_whole(environment, "BEHIND_PROXIES", 0, least=0, most=5),
             log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
             upload_limit=_whole(environment, "UPLOAD_LIMIT_MB", defaults.upload_limit >> 20, least=1) << 20,
-            secure_cookies=environment.get("SECURE_COOKIES", "").lower() in ("1", "true", "yes"),
+            secure_cookies=_switch(environment, "SECURE_COOKIES"),
             alert_language=_one_of(environment, "ALERT_LANGUAGE", ("en", "zh")),
             alert_webhook_url=_secret(environment, "ALERT_WEBHOOK_URL"),
             smtp_host=environment.get("SMTP_HOST", "").strip(),
@@ -130,6 +130,19 @@ def _whole(environment: Mapping[str, str], name: str, default: int, *, least: in
                 name=name, value=text[:40], least=least, most=most)
         )  # fmt: skip
     return int(text)
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    chosen = environment.get(name, "").strip().lower()
+    if chosen not in ("", *_ON, *_OFF):
+        raise Invalid(
+            say("%(name)s is “%(value)s”; it must be one of: %(choices)s.",
+                name=name, value=chosen[:40], choices=", ".join((*_ON, *_OFF)))
+        )  # fmt: skip
+    return chosen in _ON
+
+
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """How pghaven refuses: what happened to the data, why, what to do, and PostgreSQL's own words."""
+    """How pghaven refuses: what happened to the data, why, what to do, and the original message of whatever failed."""
 
     error: Refusal
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from storage.alerts.drafts import Draft, read
 from storage.alerts.targets import Target, TargetKind
+from storage.errors import named
 from storage.secret import SecretBox
 from storage.settings import Settings
 
@@ -28,7 +29,8 @@ def targets(settings: Settings, box: SecretBox) -> tuple[Target, ...]:
             sender=settings.smtp_from,
             recipients=settings.smtp_to,
         )
-        found.append(read(draft, box, target_id=MAIL, by=""))
+        with named("SMTP_TO" if not settings.smtp_to else "SMTP_HOST"):
+            found.append(read(draft, box, target_id=MAIL, by=""))
     if settings.alert_webhook_url:
         draft = Draft(
             kind=TargetKind.WEBHOOK,
@@ -36,5 +38,6 @@ def targets(settings: Settings, box: SecretBox) -> tuple[Target, ...]:
             language=settings.alert_language,
             url=settings.alert_webhook_url,
         )
-        found.append(read(draft, box, target_id=WEBHOOK, by=""))
+        with named("ALERT_WEBHOOK_URL"):
+            found.append(read(draft, box, target_id=WEBHOOK, by=""))
     return tuple(replace(target, from_environment=True) for target in found)

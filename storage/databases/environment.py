@@ -1,7 +1,9 @@
-"""What the web process was given by DATABASE_URL, remembered in the data folder for whoever works beside it.
+"""What the web process was given by DATABASE_URL and REDIS_URL, remembered in the data folder for whoever works beside
+it.
 
 A command at the terminal seldom has the variables of a service. Without this it would look after other databases than
-the pages do, in the same folder. One file; whose it is, is for `opening` to say.
+the pages do, in the same folder, and guard them on this machine only. A file for each; whose it is, is for `opening`
+to say.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from pathlib import Path
 
 from storage import jsonfiles
 from storage.databases.profile import DatabaseProfile, Source
-from storage.errors import InvalidRecord, Unavailable, say
-from storage.secret import SecretBox
+from storage.errors import InvalidRecord, StorageError, Unavailable, say
+from storage.secret import Secret, SecretBox
 
 logger = logging.getLogger(__name__)
 
@@ -49,3 +51,27 @@ class RememberedEnvironment:
                 advice=say("Start the web process again: it writes this file anew."),
             ) from error
         return profile.with_(source=Source.ENVIRONMENT)
+
+
+class RememberedRedis:
+    """The address of the Redis that locks are held in."""
+
+    def __init__(self, path: Path, *, box: SecretBox) -> None:
+        self._path, self._box = path, box
+
+    def remember(self, url: Secret | None) -> None:
+        """Keep it encrypted; with None there is none any more."""
+        if url is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            jsonfiles.write(self._path, {"format": 1, "url": self._box.close(url)})
+
+    def url(self) -> Secret | None:
+        """None where the web process had none, or where it cannot be read with our key, which is logged."""
+        try:
+            return self._box.open(str(jsonfiles.read(self._path)["url"]))
+        except FileNotFoundError:
+            return None
+        except (StorageError, KeyError) as error:
+            logger.error("the address of Redis in %s cannot be read: %s", self._path.name, error)
+            return None

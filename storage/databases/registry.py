@@ -17,7 +17,7 @@ from storage.clock import Clock
 from storage.databases.profile import DatabaseProfile, Source
 from storage.databases.session_store import checked_address
 from storage.databases.testing import ConnectionTest
-from storage.errors import Conflict, Invalid, InvalidRecord, NotFound, StorageError, Unavailable, say
+from storage.errors import Conflict, InvalidRecord, NotFound, StorageError, Unavailable, named, say
 from storage.identifiers import checked_name
 from storage.jsonfiles import JsonObject, Records
 from storage.locks.filelocks import FileLocks
@@ -211,17 +211,11 @@ def _place(connection: Connection) -> tuple[str, int, str]:
 
 def from_environment(url: Secret, variable: str, session_store_url: Secret | None = None) -> DatabaseProfile:
     """The profile of the database that DATABASE_URL names. Raises Invalid naming the variable, and not its value."""
-    try:
+    with named(variable):
         connection = parse_url(url.reveal)
-        if session_store_url:
-            variable = "SESSION_STORE_URL"
+    if session_store_url:
+        with named("SESSION_STORE_URL"):
             checked_address(session_store_url.reveal)
-    except Invalid as error:
-        raise Invalid(
-            say("%(variable)s cannot be used: %(reason)s", variable=variable, reason=str(error.cause)),
-            effect=say("pghaven was not started."),
-            advice=error.advice,
-        ) from None
     return DatabaseProfile(
         name=name_for(connection.dbname),
         connection=connection,

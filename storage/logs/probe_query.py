@@ -57,12 +57,15 @@ def read(values: Mapping[str, str], *, zone: ZoneInfo) -> ProbeFilter:
         raise Invalid(say("A result is ok or fail, and not “%(text)s”.", text=given["result"][:40]))
     if "\0" in given["text"] + given["source"] or len(given["text"]) > LONGEST_TEXT:
         raise Invalid(say("This cannot be looked for."))
+    since, until = moment(given["from"], zone), moment(given["to"], zone)
+    if since and until and until < since:
+        raise Invalid(say("The filter ends before it begins."))
     return ProbeFilter(
         ok={"": None, "ok": True, "fail": False}[given["result"]],
         text=given["text"],
         source=given["source"],
-        since=moment(given["from"], zone),
-        until=moment(given["to"], zone),
+        since=since,
+        until=until,
     )
 
 

@@ -37,6 +37,13 @@ def test_a_number_that_cannot_be_is_refused_by_name(variable: str, value: str) -
         Settings.from_environment({variable: value})
 
 
+@pytest.mark.parametrize(("value", "on"), [("on", True), ("1", True), ("Yes", True), ("off", False), ("", False)])
+def test_a_switch_is_on_or_off_and_nothing_else(value: str, on: bool) -> None:
+    assert Settings.from_environment({"SECURE_COOKIES": value}).secure_cookies is on
+    with pytest.raises(Invalid, match="SECURE_COOKIES is “maybe”"):
+        Settings.from_environment({"SECURE_COOKIES": "maybe"})
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("horse battery\n")

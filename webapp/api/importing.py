@@ -167,12 +167,21 @@ class _Events:
 def _end(job: Job) -> Iterator[str]:
     if job.state is JobState.COMPLETED:
         merged = job.result.get("merged")
+        yield from _notes(job)
         yield from _done() if merged is None else _merged(merged)
         return
     error = job.error or {}
     parts = [Message.from_json(error[name]) for name in ("cause", "effect", "advice") if error.get(name)]
     details = {"details": error["words"]} if error.get("words") else {}
     yield _event("error", said(*parts), exitCode=1, errorCount=1, **details)
+
+
+def _notes(job: Job) -> Iterator[str]:
+    """What is otherwise than a whole import would leave it."""
+    if job.parameters.get("request", {}).get("no_logs"):
+        yield _event("progress", said(say("The rows of log tables were left out.")))
+    if kept_as := job.result.get("kept_as"):
+        yield _event("progress", said(say("The database as it was is kept as %(name)s.", name=kept_as)))
 
 
 def _done() -> Iterator[str]:

@@ -226,6 +226,9 @@ def restore() -> Response:
     record = storage().backups.catalog.get(_text(_body(), "backupId", needed=True))
     storage().backups.catalog.good_archive(record)
     target = storage().databases.get(record.database).connection.dbname
+    if storage().jobs.active(record.database, JobKind.RESTORE):
+        # Waiting for its turn, this one would replace what the other has just restored.
+        raise Conflict(say("A restore of %(name)s is under way.", name=record.database))
     order = RestoreRequest(backup_id=record.backup_id, mode=Mode.REPLACE, target=target)
     # Whoever calls this has said by it what the page asks to be typed.
     job, _new = storage().restores.start(order, by=current_name(), confirmed=target)

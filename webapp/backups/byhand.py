@@ -1,12 +1,15 @@
-"""The lines with which a person restores or fetches a backup without pghaven. Pure: text from a record."""
+"""The lines with which a person restores or fetches a backup without pghaven, and whether they are enough."""
 
 from __future__ import annotations
 
 import shlex
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from storage.backups.record import BackupRecord
+from storage.errors import StorageError
 from storage.identifiers import compact_time
+from storage.postgres.archive import read
+from storage.restores import generated
 
 
 def restore_lines(record: BackupRecord, archive: str) -> tuple[str, ...]:
@@ -16,6 +19,15 @@ def restore_lines(record: BackupRecord, archive: str) -> tuple[str, ...]:
         shlex.join(["createdb", "--template=template0", f"--encoding={record.source.encoding}", target]),
         shlex.join(["pg_restore", "--no-owner", "--exit-on-error", "--jobs=4", f"--dbname={target}", archive]),
     )
+
+
+def needs_more_than_pg_restore(archive: Path) -> bool:
+    """Whether pg_restore by itself may stop or lose generated values: functions of the archive are called in the load.
+    Reads its table of contents."""
+    try:
+        return bool(generated.functions_called(read(archive).entries))
+    except StorageError:
+        return False  # an archive that cannot be read is told of when it is used
 
 
 def fetch_line(record: BackupRecord, address: str) -> str:

@@ -56,6 +56,7 @@ def show(backup_id: str) -> str:
         if archive
         else "",
         oldest_major=byhand.oldest_major(record),
+        needs_pghaven=bool(record.good and archive and byhand.needs_more_than_pg_restore(archive)),
         destinations=[destination.name for destination in storage().destinations.all()],
         verifying=_verifying(record),
         registered=any(profile.name == record.database for profile in storage().databases.all()),

@@ -197,6 +197,7 @@ def _in_words(preview: Preview) -> str:
     return (
         f"{preview.rows} rows of {preview.target.full}, from {answers.moment(preview.first)} to"
         f" {answers.moment(preview.last)}, about {answers.size(preview.bytes)}."
+        f"{' Those are about all that there are.' if preview.everything else ''}"
     )
 
 

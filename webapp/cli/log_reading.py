@@ -73,8 +73,8 @@ def session(
     "-o", "--output", metavar="FILE", help="Where to; - is standard output. Without it, a name of its own here."
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@click.option("--ok", "result", flag_value="ok", help="Only what went well.")
-@click.option("--fail", "result", flag_value="fail", help="Only what failed.")
+@click.option("--ok", is_flag=True, help="Only what went well.")
+@click.option("--fail", is_flag=True, help="Only what failed.")
 @click.option("--text", default="", help="In the status code or in the error.")
 @click.option("--source", default="", help="What set the check off: scheduled, manual, runtime.")
 @click.option("--from", "since", default="", metavar="TIME", help="From this time on: 2026-01-31, 2026-01-31T13:00.")
@@ -82,17 +82,26 @@ def session(
 @click.option("--days", is_flag=True, help="Say the day in every line.")
 @answers.with_json
 def probe_lines(
-    name: str, endpoint: str, output: str | None, force: bool, result: str | None, text: str, source: str, since: str,
+    name: str, endpoint: str, output: str | None, force: bool, ok: bool, fail: bool, text: str, source: str, since: str,
     until: str, days: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Write the checks of an endpoint, by its id in the application, into FILE: all that fulfil what is given.
 
     A line is [13:14:05] OK or FAIL, the status code, how long it took, what was wrong; in this instance's time zone.
     """
+    if ok and fail:
+        raise click.UsageError("--ok and --fail exclude each other: without either, all checks are written.")
     with opened() as storage:
         zone = storage.settings.time_zone
         wanted = probe_query.read(
-            {"result": result or "", "text": text, "source": source, "from": since, "to": until}, zone=ZoneInfo(zone)
+            {
+                "result": "ok" if ok else "fail" if fail else "",
+                "text": text,
+                "source": source,
+                "from": since,
+                "to": until,
+            },
+            zone=ZoneInfo(zone),
         )
         file = output or probes.file_name(storage.clock())
         outputs.refuse_both(file, as_json=as_json)

@@ -18,6 +18,7 @@ from storage.secret import Secret
 from webapp.answers import see
 from webapp.audited import audited
 from webapp.current import current_name, storage
+from webapp.errors import status_of
 from webapp.permissions import requires
 
 bp = Blueprint("destinations", __name__)
@@ -59,8 +60,12 @@ def add() -> Response | tuple[str, int]:
 
 @bp.post("/destinations/<name>/test")
 @requires("manage destinations")
-def test(name: str) -> Response:
-    testing.try_out(storage().destinations.get(name))
+def test(name: str) -> Response | tuple[str, int]:
+    destination = storage().destinations.get(name)
+    try:
+        testing.try_out(destination)
+    except StorageError as error:
+        return _page(error=error), status_of(error)
     flash(_("%(name)s can be written, read, listed and deleted from.", name=name))
     return see(url_for("destinations.index"))
 

@@ -112,6 +112,7 @@ def _read(values: object) -> CleanupRequest:
         values,  # type: ignore[arg-type]
         zone=ZoneInfo(storage().settings.time_zone),
         now=storage().clock(),
+        beside=("preview", "csrf_token", "typed", "archive", "form"),
     )
 
 
@@ -161,6 +162,7 @@ def _newest(name: str) -> BackupRecord | None:
 
 
 def _backup_with(name: str, preview: Preview) -> BackupRecord | None:
-    """A backup that has every row that goes; None where none is younger than they are."""
+    """The newest backup with log rows, where it is younger than every row that goes. When rows were written nobody
+    knows, only which time they bear."""
     newest = _newest(name)
     return newest if newest and preview.last and newest.started_at > preview.last else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from storage.errors import Invalid, StorageError, say
+from storage.errors import Invalid, NotFound, StorageError, say
 from storage.logs.generator.request import MOST_DAYS, MOST_SEED, GeneratorRequest
 from webapp.answers import see
 from webapp.audited import audited
@@ -50,10 +50,16 @@ def is_demo(name: str) -> bool:
 
 
 def _page(name: str, *, refusal: StorageError | None = None) -> str:
+    demo, never = False, None
+    try:
+        demo = storage().logs.generator.is_demo(name)
+    except NotFound as error:
+        never = error
     return render_template(
         "logs/generator.html",
         name=name,
-        demo=storage().logs.generator.is_demo(name),
+        demo=demo,
+        never=never,
         given=request.form or USUAL,
         refusal=refusal,
         most={"rows": MOST_ON_THE_PAGE, "days": MOST_DAYS, "seed": MOST_SEED},

@@ -143,6 +143,8 @@ def _asked(endpoint: str) -> Asked:
     zone = request.args.get("zone", "").strip() or storage().settings.time_zone
     if zone != storage().settings.time_zone and zone not in available_timezones():
         raise Invalid(say("There is no time zone “%(name)s”.", name=zone[:60]))
+    if "\0" in request.args.get("id", ""):
+        raise Invalid(say("%(name)s has a letter that no database holds.", name="id"))
     return Asked(
         endpoint=request.args.get("id", "").strip() or endpoint,
         wanted=probe_query.read(request.args, zone=ZoneInfo(zone)),

@@ -139,7 +139,7 @@ def _typed() -> list[Typed]:
 def _wanted(name: str, table: str, values: requests.Values) -> TableRequest:
     """What is asked for, after the database has been asked whether it can be."""
     storage().databases.get(name)
-    return storage().logs.tables.check(name, requests.read(table, values))
+    return storage().logs.tables.check(name, requests.read(table, values, beside=("format", "csrf_token")))
 
 
 def _file_stem(key: str) -> str:

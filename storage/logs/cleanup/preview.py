@@ -37,6 +37,8 @@ class Preview:
     table_rows: int
     """About so many are in the table."""
     table_bytes: int
+    everything: bool
+    """Whether about nothing would be left, as far as the table's statistics tell."""
 
     @property
     def bytes(self) -> int:
@@ -73,6 +75,7 @@ def look(session: Session, target: LogTarget, request: CleanupRequest, *, zone: 
         days=tuple(Day(row[0], row[1]) for row in rows),
         table_rows=max(known.rows, total),
         table_bytes=known.total_bytes,
+        everything=0 < known.rows <= total,
     )
 
 

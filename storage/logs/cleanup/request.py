@@ -6,7 +6,7 @@ of one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -137,12 +137,22 @@ NAMES = ("days", "before", "after", "user", "provider", "status", "status_range"
 """The fields of a form or an address that are conditions."""
 
 
-def read(values: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> CleanupRequest:
+def read(values: Mapping[str, str], *, zone: ZoneInfo, now: datetime, beside: Collection[str] = ()) -> CleanupRequest:
     """Read an address or a form. A time without a zone is in `zone`; `days` is an age, counted back from `now`.
 
-    Raises Invalid naming what cannot be read. The request may be empty.
+    Raises Invalid naming what cannot be read, and what is neither a condition nor among `beside`: a misspelt condition
+    would be none. The request may be empty.
     """
-    given = {name: values.get(name, "").strip() for name in (*NAMES, "table", "time_column", "moment")}
+    known = (*NAMES, "table", "time_column", "moment")
+    if unknown := sorted(values.keys() - {*known, *beside}):
+        raise _wrong(
+            say("There is no condition “%(name)s”.", name=unknown[0][:60]),
+            say("Known are: %(names)s.", names=", ".join(known)),
+        )
+    given = {name: values.get(name, "").strip() for name in known}
+    for name, value in given.items():
+        if "\0" in value:
+            raise _wrong(say("%(name)s has a letter that no database holds.", name=name))
     before = filters.moment(given["before"], zone)
     if given["days"]:
         if before:

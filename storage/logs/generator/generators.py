@@ -30,11 +30,11 @@ class Generators:
         runner.register(JobKind.GENERATE, Maker(profile_of=profile_of, applications=applications, locks=locks).run)
 
     def is_demo(self, database: str) -> bool:
-        """Whether rows may be made up in a registered database. Raises what keeps it from being asked."""
+        """Whether rows may be made up in a registered database. Raises what keeps it from being asked, and NotFound
+        where its application has no generator."""
         with reading.reading(self._profile_of(database).connection) as session:
-            located = reading.locate(session, self._applications)
-            generator = located.application.generator
-            return generator is not None and mark.is_marked(session, located, generator)
+            located, generator = run.find(session, self._applications)
+            return mark.is_marked(session, located, generator)
 
     def mark(self, database: str) -> bool:
         """Mark an unused database as a demo; False where it is one already. Raises Conflict where it is in use."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -102,9 +102,21 @@ class Values(Protocol):
 
     def getlist(self, key: str) -> list[str]: ...
 
+    def keys(self) -> Iterable[str]: ...
 
-def read(table: str, values: Values) -> TableRequest:
-    """Read an address or a form; a condition without a column is one that nobody has filled in. Raises Invalid."""
+
+_FIELDS = ("columns", "where", "op", "value", "order", "descending")
+
+
+def read(table: str, values: Values, *, beside: Collection[str] = ()) -> TableRequest:
+    """Read an address or a form; a condition without a column is one that nobody has filled in. Raises Invalid, also
+    for a field that is neither known nor among `beside`: passed over, a misspelt one would give more than was meant."""
+    if unknown := sorted(set(values.keys()) - {*_FIELDS, *beside}):
+        raise Invalid(
+            say("There is no field “%(name)s”.", name=unknown[0][:60]),
+            effect=say("Nothing was read."),
+            advice=say("Known are: %(names)s.", names=", ".join(_FIELDS)),
+        )
     conditions = _conditions(values.getlist("where"), values.getlist("op"), values.getlist("value"))
     order, descending = values.getlist("order")[:1], values.getlist("descending")[:1]
     return checked(

@@ -25,7 +25,7 @@ def test_every_route_says_what_it_is_for(client: Browser) -> None:
     document = client.get("/openapi.json").json
     assert document
     said = [one["summary"] for methods in document["paths"].values() for one in methods.values()]
-    assert len(said) > 20
+    assert len(said) >= 20
     assert [summary for summary in said if "<" in summary or len(summary) < 15] == []
 
 

@@ -89,6 +89,7 @@ def test_the_archive_replaces_the_database_and_the_events_end_with_complete(
     assert events[-1] == {"type": "complete", "message": "数据导入和迁移全部完成！", "exitCode": 0}, events[-3:]
     assert events[-2] == {"type": "progress", "message": "数据导入成功！"}
     assert {event["type"] for event in events[:-1]} == {"progress"}
+    assert "原数据库保留为 " in events[-3]["message"], "the way back is named"
     assert rows(empty_database, "orders") == 500 and rows(empty_database, "message_request") == 5
 
 
@@ -97,6 +98,7 @@ def test_without_logs_their_tables_are_there_and_empty(
 ) -> None:
     events = events_of(send(script, archive, skipLogs="true", language="en"))
     assert events[-1]["type"] == "complete" and events[-1]["message"].startswith("Import"), events[-3:]
+    assert "The rows of log tables were left out." in [event["message"] for event in events]
     assert rows(empty_database, "orders") == 500 and rows(empty_database, "message_request") == 0
 
 

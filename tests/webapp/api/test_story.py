@@ -109,6 +109,14 @@ def test_a_restore_of_nothing_is_refused(admin: Browser, body: object) -> None:
     assert answer.status_code in (400, 415) and answer.json and answer.json["statusCode"] == answer.status_code
 
 
+def test_a_second_restore_of_a_database_waits_for_no_turn_but_is_refused(admin: Browser, records: Storage) -> None:
+    first, second = (keep(records, a_backup("shop", at=NOON + timedelta(hours=hour))) for hour in (0, 1))
+    assert admin.post("/api/restore", json={"backupId": first.backup_id}).status_code == 202
+    refused = admin.post("/api/restore", json={"backupId": second.backup_id})
+    assert refused.status_code == 409 and refused.json and "A restore of shop is under way." in refused.json["message"]
+    assert len(records.jobs.active("shop", JobKind.RESTORE)) == 1
+
+
 def test_writes_of_a_session_need_its_token(admin: Browser) -> None:
     assert admin.post("/api/backup", csrf=False).status_code == 403
     assert admin.post("/api/restore", json={"backupId": "x"}, csrf=False).status_code == 403

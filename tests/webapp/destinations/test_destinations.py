@@ -105,6 +105,16 @@ def test_a_secret_is_encrypted_in_its_file_and_on_no_page(admin: Browser, storag
     assert secret is not None and secret.reveal == "hush-hush"
 
 
+def test_a_place_that_is_gone_is_told_on_the_page_itself(admin: Browser, tmp_path: Path) -> None:
+    add(admin, tmp_path / "copies")
+    (tmp_path / "copies").rmdir()
+    (tmp_path / "copies").write_text("in the way")
+    answer = admin.post("/destinations/away/test")
+    assert answer.status_code == 503
+    assert "Add a destination" in answer.text and answer.text.index('role="alert"') < answer.text.index("<table")
+    assert "PostgreSQL" not in answer.text.partition('role="alert"')[2].partition("</article>")[0]
+
+
 def test_removing_asks_first(admin: Browser, storage: Storage, tmp_path: Path) -> None:
     add(admin, tmp_path / "copies")
     assert "The copies that lie there stay." in admin.get("/destinations/away/remove").text

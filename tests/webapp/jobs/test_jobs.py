@@ -184,6 +184,21 @@ def test_a_waiting_job_says_how_many_come_first(admin: Browser, storage: Storage
     assert "1 job before this one." in admin.get(f"/jobs/{waiting.job_id}").text
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (JobKind.COPY, "The copy is there, and was read back in full: it is as it was written."),
+        (JobKind.FETCH, "The archive is here again, and is as it was written. No database was changed."),
+    ],
+)
+def test_what_came_of_a_copy_is_not_taken_for_a_restore(
+    admin: Browser, storage: Storage, kind: JobKind, said: str
+) -> None:
+    done = keep_job(storage, a_job(kind, database="wiki", state=JobState.COMPLETED))
+    page = admin.get(f"/jobs/{done.job_id}").text
+    assert said in page and "restored" not in page.partition('id="end-title"')[2].partition("</section>")[0]
+
+
 def test_the_list_tells_running_from_ended_and_is_paged(admin: Browser, storage: Storage, clock: StandingClock) -> None:
     for number in range(60):
         keep_job(storage, a_job(database="wiki", at=clock() - timedelta(hours=number + 1), state=JobState.COMPLETED))

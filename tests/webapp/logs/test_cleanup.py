@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from html import unescape
+from urllib.parse import parse_qsl
 
 import pytest
 from flask import Flask
@@ -82,6 +83,27 @@ def test_nothing_without_a_condition_on_the_page(
     assert hub.jobs.active() == [] and len(ids(hub_database)) == 14
 
 
+@pytest.mark.parametrize("query", ["days=3&usr=5", "days=3&user=%00", "days=3&statuses=429&preview=1"])
+def test_a_condition_that_there_is_not_is_refused_and_never_left_out(
+    hub: Storage, admin: Browser, hub_database: Connection, query: str
+) -> None:
+    assert admin.get(f"{PATH}?{query}").status_code == 422
+    data = {name: value for name, value in parse_qsl(query) if name != "preview"}
+    refused = admin.post(PATH, data={**data, "typed": "hub"})
+    assert refused.status_code == 422 and "Nothing was deleted." in refused.text
+    assert hub.jobs.active() == [] and len(ids(hub_database)) == 14
+
+
+def test_a_condition_that_everything_fulfils_is_called_that(
+    hub: Storage, admin: Browser, hub_database: Connection
+) -> None:
+    with connect(hub_database, application="tests") as session:
+        session.execute("DELETE FROM message_request WHERE created_at IS NULL")
+        session.execute("ANALYZE message_request")
+    assert "Those are about all that there are." in admin.get(f"{PATH}?before=9999-12-31").text
+    assert "Those are about all that there are." not in admin.get(f"{PATH}?user=2").text
+
+
 @pytest.mark.parametrize(
     ("query", "rows"),
     [
@@ -107,7 +129,7 @@ def test_the_ages_of_the_seed_are_one_press_away_in_both_languages(hub: Storage,
     assert "would be deleted" in admin.get(f"{PATH}?days=7").text
 
 
-def test_a_backup_that_has_the_rows_is_linked_and_one_that_has_not_is_warned_of(
+def test_a_backup_that_is_younger_than_the_rows_is_linked_and_one_that_has_not_is_warned_of(
     hub: Storage, admin: Browser, clock: StandingClock
 ) -> None:
     assert "No backup has these rows." in text(admin.get(f"{PATH}?{OLD}").text)
@@ -116,7 +138,8 @@ def test_a_backup_that_has_the_rows_is_linked_and_one_that_has_not_is_warned_of(
     assert "older than some of these" in text(admin.get(f"{PATH}?{OLD}").text)
     good = keep(hub, a_backup("hub", at=clock()))
     page = admin.get(f"{PATH}?{OLD}").text
-    assert "There is a backup that has all of these rows" in text(page) and f"/backups/{good.backup_id}" in page
+    assert "The newest backup with log rows is younger than all of these" in text(page)
+    assert "written after it with an older time is not in it" in text(page) and f"/backups/{good.backup_id}" in page
 
 
 def test_rows_are_archived_first_and_put_back_from_the_page(
