@@ -10,6 +10,9 @@ from storage.postgres.programs import FIRST_WITH_TRANSACTION_TIMEOUT
 
 _LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 _SINCE_17 = ("transaction_timeout",)
+OPTIONS = " ".join(f"-c {name}=0" for name in _LIMITS)
+"""In PGOPTIONS' form, for a session that is being opened: a restored database may have limits of its own, too short for
+the first statement that lifts them."""
 
 
 def lift(session: psycopg.Connection[tuple[Any, ...]]) -> None:

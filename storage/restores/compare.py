@@ -16,6 +16,7 @@ from psycopg import sql
 from storage.backups import fingerprint, manifest
 from storage.backups.record import BackupRecord, TableFacts
 from storage.errors import Damaged, Message, StorageError, say, say_count
+from storage.postgres import timeouts
 from storage.postgres.connection import Connection, connect, describe
 from storage.postgres.copying import CopyMonitor
 from storage.postgres.quoting import full_name
@@ -97,11 +98,11 @@ def compare(
             watch()
             watchdog.look((monitor.answers, len(counting.facts)))
 
-        with connect(connection, application=application) as session:
+        with connect(connection, application=application, options=timeouts.OPTIONS) as session:
             tables, schema, large_objects = _patiently(session, lambda: _look(session), watch=look)
         counting.run(tables, jobs=jobs, watch=look)
         if analyze:
-            with connect(connection, application=application) as session:
+            with connect(connection, application=application, options=timeouts.OPTIONS) as session:
                 _patiently(session, lambda: counting.analyze_others(session), watch=look)
     recorded = backup.source.large_objects if backup.ours and backup.source.server_version else large_objects
     return Comparison(
@@ -200,7 +201,7 @@ class _Counting:
 
     def _work(self) -> None:
         try:
-            with connect(self._connection, application=self._application) as session:
+            with connect(self._connection, application=self._application, options=timeouts.OPTIONS) as session:
                 self._sessions.append(session)
                 manifest.prepare(session)
                 self._count(session)

@@ -1,7 +1,8 @@
 """Loading an archive into the empty database beside the target, with parallel jobs.
 
 In one go where possible: pg_restore then makes the indexes of one table while another is still loading. Section by
-section where functions have to be amended in between (`generated`).
+section where functions have to be amended in between (`generated`), and where one table holds most of the rows: several
+sessions then load it together (`parallel_copy`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from storage.backups.record import BackupRecord
 from storage.errors import ProgramFailed
 from storage.jobs.context import JobContext
 from storage.postgres import restoring, timeouts
-from storage.postgres.archive import Archive
+from storage.postgres.archive import Archive, Entry
 from storage.postgres.connection import Connection, connect, write_pass_file
 from storage.postgres.copying import Copying, CopyMonitor
 from storage.postgres.process import run_program
 from storage.postgres.programs import Installation
 from storage.postgres.quoting import full_name
 from storage.postgres.watchdog import Watchdog, patiently
-from storage.restores import facts, generated
+from storage.restores import facts, generated, parallel_copy
+from storage.restores.archived_rows import Source
+from storage.restores.parallel_copy import ParallelCopy
 from storage.restores.progress import RestoreProgress
 
 _KEPT_LINES = 60
@@ -52,6 +55,9 @@ class LoadRequest:
 def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -> None:
     """Load everything. Raises what `restoring.explain` makes of pg_restore's errors."""
     called = generated.functions_called(request.archive.entries)
+    entries = [entry for entry in request.archive.entries if entry.dump_id not in request.left_out]
+    # What stands in the archive of a stranger goes through pg_restore alone; it has no manifest to tell sizes either.
+    large = parallel_copy.dominating(entries, request.backup.tables, jobs=request.jobs) if request.backup.ours else None
 
     def note(copying: Copying) -> None:
         progress.copying(copying.table, copying.rows)
@@ -61,6 +67,8 @@ def load(request: LoadRequest, progress: RestoreProgress, context: JobContext) -
         try:
             if called:
                 loading.by_sections(called)
+            elif large:
+                loading.beside_large(large)
             else:
                 loading.restore()
         except ProgramFailed as error:
@@ -80,16 +88,18 @@ class _Loading:
     ) -> None:
         self._request, self._progress, self._context, self._monitor = request, progress, context, monitor
         self._watchdog = Watchdog(request.stall_seconds)
+        self._large: ParallelCopy | None = None
         self._lines = 0
         self.errors: list[str] = []
         self._kinds = {entry.dump_id: entry for entry in request.archive.entries}
+        self._options = restoring.options(
+            workers_for_indexes=_has_cores_left(request), server_major=request.server_major
+        )
         self._environment = {
             **request.connection.environment(
                 write_pass_file(request.folder, request.connection),
                 application=request.application,
-                options=restoring.options(
-                    workers_for_indexes=_has_cores_left(request), server_major=request.server_major
-                ),
+                options=self._options,
             ),
             **request.installation.environment(),
         }
@@ -114,6 +124,30 @@ class _Loading:
             entries=chosen,
         )
         run_program(command, environment=self._environment, on_line=self._on_line, watch=self._watch)
+
+    def beside_large(self, large: Entry) -> None:
+        """The rows of one large table by sessions of our own, and beside them everybody else's by pg_restore."""
+        request, name = self._request, full_name(large.schema, large.name)
+        self.restore(sections=("pre-data",))
+        with ParallelCopy(
+            Source(
+                entry=large,
+                path=request.path,
+                installation=request.installation,
+                chosen=request.folder / "large",
+            ),
+            request.connection,
+            sessions=request.jobs,
+            application=request.application,
+            options=self._options,
+            on_rows=lambda rows: self._progress.copying(name, rows),
+        ) as self._large:
+            others = (dump_id for dump_id in self._kinds if dump_id != large.dump_id)
+            self.restore(sections=("data",), entries=others)
+            self._large.wait(self._watch)
+        self._progress.finished(large.dump_id)
+        self._context.log(f"table data {name} done, by {request.jobs} sessions")
+        self.restore(sections=("post-data",))
 
     def by_sections(self, called: frozenset[generated.Function]) -> None:
         """Pre-data, data and post-data by themselves; the functions `called` have a search_path from the first to the
@@ -165,5 +199,7 @@ class _Loading:
 
     def _watch(self) -> None:
         self._context.checkpoint()
+        if self._large is not None:
+            self._large.check()
         self._watchdog.look((self._monitor.answers, self._lines))
         self._context.report(self._progress.value("load"))

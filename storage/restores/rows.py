@@ -7,7 +7,6 @@ chosen tables. Readers of these tables wait meanwhile.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,17 +19,13 @@ from storage.backups import fingerprint, manifest
 from storage.backups.record import BackupRecord, TableFacts
 from storage.errors import Conflict, Damaged, Denied, StorageError, say
 from storage.postgres.archive import Archive
-from storage.postgres.process import Outflow, flowing
 from storage.postgres.programs import Installation
 from storage.postgres.quoting import full_name
 from storage.postgres.snapshot import Session
+from storage.restores import archived_rows
+from storage.restores.archived_rows import Source
 from storage.restores.compare import differences
 
-_COPY = re.compile(
-    rb'^COPY [^\n]+? (\((?:"(?:[^"\n]|"")+"|[^\s",()]+)(?:, (?:"(?:[^"\n]|"")+"|[^\s",()]+))*\)) FROM stdin;\n', re.M
-)
-"""What pg_restore writes before the rows of a table; the columns are taken from it, and nothing else."""
-_END = b"\n\\.\n"
 _LOCK_MS = 10_000
 
 
@@ -197,53 +192,20 @@ def _load(session: Session, request: RowsRequest, watch: Callable[[str, int], No
         if entry.kind == "TABLE DATA" and full_name(entry.schema, entry.name) in request.tables
     ]
     for entry in wanted:
-        listed = request.folder / "rows"
-        listed.write_text(f"{entry.dump_id};\n")
-        command = [str(request.installation.program("pg_restore")), "--data-only", f"--use-list={listed}", "--file=-",
-                   str(request.path)]  # fmt: skip
-        environment = {"LC_ALL": "C", "TZ": "UTC", **request.installation.environment()}
-        name = full_name(entry.schema, entry.name)
-        with flowing(command, environment=environment) as out:
-            _copy_one(session, out, sql.Identifier(entry.schema, entry.name), partial(watch, name))
+        source = Source(
+            entry=entry, path=request.path, installation=request.installation, chosen=request.folder / "rows"
+        )
+        _copy_one(session, source, partial(watch, full_name(entry.schema, entry.name)))
 
 
-def _copy_one(session: Session, out: Outflow, table: sql.Identifier, watch: Callable[[int], None]) -> None:
+def _copy_one(session: Session, source: Source, watch: Callable[[int], None]) -> None:
     read = 0
-
-    def more() -> bytes:
-        nonlocal read
-        piece = out.read(lambda: watch(read))
-        read += len(piece)
-        watch(read)
-        return piece
-
-    head = b""
-    while (found := _COPY.search(head)) is None:
-        piece = more()
-        if not piece:
-            raise Damaged(say("The archive has no rows where they should be."), advice=say("Verify the backup first."))
-        head += piece
-    columns = found[1].decode()
-    # A line feed before the first row makes the end of no rows look like any other end.
-    pending, skip = b"\n" + head[found.end() :], 1
-    with (
-        session.cursor() as cursor,
-        cursor.copy(
-            sql.SQL("COPY {} {} FROM STDIN").format(table, sql.SQL(columns))  # checked letter by letter above
-        ) as copy,
-    ):
-        while (end := pending.find(_END)) < 0:
-            piece = more()
-            if not piece:
-                raise Damaged(
-                    say("The archive ends in the middle of the rows."), advice=say("Verify the backup first.")
-                )
-            safe = max(len(pending) - len(_END), skip)
-            copy.write(pending[skip:safe])
-            pending, skip = pending[safe:] + piece, 0
-        copy.write(pending[skip : end + 1] if end + 1 > skip else b"")
-    while more():
-        pass
+    with archived_rows.opened(source, watch=lambda: watch(read)) as rows:
+        table = sql.Identifier(source.entry.schema, source.entry.name)
+        with archived_rows.copying(session, table, rows) as copy:
+            for piece, _ in rows.pieces:
+                copy.write(piece)
+                read += len(piece)
 
 
 def _count(session: Session, name: sql.Identifier) -> int:

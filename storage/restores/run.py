@@ -311,7 +311,11 @@ class Running:
         return plan
 
     def take_snapshot(self, plan: RestorePlan, context: JobContext) -> BackupRecord:
-        """A backup of the target as it is now. `context` is the job's, or that of a part of it."""
+        """A backup of the target as it is now. `context` is the job's, or that of a part of it.
+
+        Without content digests where the present database itself is kept, and is the first way back
+        (docs/decisions/0010).
+        """
         progress = self.progress
         profile = self.restorer.profile_of(self.record.server)
 
@@ -321,7 +325,11 @@ class Running:
             context.report(replace(part, step="snapshot", done=whole.done, total=whole.total))
 
         taken = self.restorer.take_snapshot(
-            PartOf(context, report=report), profile.with_(connection=profile.connection.to(plan.target))
+            PartOf(context, report=report),
+            profile.with_(
+                connection=profile.connection.to(plan.target),
+                digests=profile.digests and plan.mode is not Mode.REPLACE,
+            ),
         )
         progress.snapshotted(1.0)
         context.log(f"snapshot of {plan.target}: {taken.backup_id}")

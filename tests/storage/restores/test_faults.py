@@ -15,7 +15,7 @@ import pytest
 from storage import crashpoints
 from storage.errors import Conflict
 from storage.jobs.model import Job, JobState
-from storage.restores import swap
+from storage.restores import parallel_copy, swap
 from storage.restores.record import RestoreRecord, RestoreState
 from tests.storage.restores.conftest import Haven
 
@@ -78,9 +78,11 @@ def when_active(haven: Haven, doing: LiteralString, act: object) -> threading.Th
     return thread
 
 
-@pytest.fixture
-def slow(haven: Haven) -> Haven:
-    """A shop whose restore takes a second or two."""
+@pytest.fixture(params=["pg_restore alone", "several sessions"])
+def slow(haven: Haven, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Haven:
+    """A shop whose restore takes a second or two, its largest table loaded in one way or the other."""
+    if request.param == "several sessions":
+        monkeypatch.setattr(parallel_copy, "LEAST_BYTES", 0)
     haven.run(SLOW)
     return haven
 

@@ -17,6 +17,7 @@ import pytest
 from storage.jobs.model import JobState
 from storage.postgres.connection import connect
 from storage.postgres.watchdog import Stalled
+from storage.restores import parallel_copy
 from storage.restores.record import RestoreState
 from storage.restores.request import Mode, RestoreRequest
 from tests.proxy import Proxy
@@ -37,8 +38,12 @@ def own_server() -> Iterator[Server]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def slow(own_server: Server, storage_folder: Path) -> Iterator[Haven]:
+@pytest.fixture(params=["pg_restore alone", "several sessions"])
+def slow(
+    own_server: Server, storage_folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Haven]:
+    if request.param == "several sessions":
+        monkeypatch.setattr(parallel_copy, "LEAST_BYTES", 0)
     makes = a_haven(own_server, storage_folder)
     made = next(makes)
     made.run(SLOW)

@@ -46,6 +46,8 @@ def test_story_1_7_ac5_a_snapshot_of_the_present_data_is_taken_before_it_is_repl
     assert (snapshot.kind, snapshot.good, snapshot.taken_by) == (BackupKind.SNAPSHOT, True, "ana")
     assert snapshot.tables["public.orders"].rows == 10
     assert snapshot.verified and snapshot.verified.good
+    # The database itself is kept as well, so that nobody has to wait for digests (docs/decisions/0010).
+    assert [facts.digest for facts in snapshot.tables.values()] == [None] * len(snapshot.tables)
     haven.restored(snapshot, target="as_it_was")
     assert orders(haven, "as_it_was") == 10
 
