@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -261,15 +262,17 @@ class Storage:
     def stop(self) -> None:
         """End everything that was started; running jobs get the grace of the settings, then end as interrupted."""
         self.working = False
-        self.ticker.stop()
-        self.runner.stop(grace=self.settings.stop_grace_seconds)
-        self.alerts.stop()
-        self.pings.stop()
-        if "embedded" in self.__dict__ and self.embedded is not None:
-            self.embedded.stop()
-        if self._instance is not None:
-            self._instance.release()
-            self._instance = None
+        # Called in the opposite order, each whatever the one before it raised: a server of ours must not outlive us.
+        with ExitStack() as parts:
+            if self._instance is not None:
+                parts.callback(self._instance.release)
+                self._instance = None
+            if "embedded" in self.__dict__ and self.embedded is not None:
+                parts.callback(self.embedded.stop)
+            parts.callback(self.pings.stop)
+            parts.callback(self.alerts.stop)
+            parts.callback(self.runner.stop, grace=self.settings.stop_grace_seconds)
+            parts.callback(self.ticker.stop)
 
     def _who(self) -> str:
         return f"process {os.getpid()} on {socket.gethostname()} since {to_text(self.opened_at)}"

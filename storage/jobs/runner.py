@@ -71,8 +71,14 @@ class JobRunner:
         self._stopping.set()
         self._join(15)
         for job_id in list(self._held):
-            job = self._store.get(job_id)
-            self._end(job, JobState.INTERRUPTED, interrupted(job))
+            try:
+                job = self._store.get(job_id)
+            except StorageError:
+                # A record that cannot be read keeps nobody from stopping, and its lock from nobody.
+                logger.exception("the end of job %s could not be written", job_id)
+                self._let_go(job_id)
+            else:
+                self._end(job, JobState.INTERRUPTED, interrupted(job))
 
     def close_again(self) -> list[Job]:
         """Write the ends that a full disk kept from being written; returns those that are written now. Call it before
@@ -125,9 +131,11 @@ class JobRunner:
             )
             try:
                 self._store.save(job)
-            except OSError as error:
+            except BaseException as error:
                 self._let_go(job.job_id)
-                raise _disk_full(error, begun=False) from error
+                if isinstance(error, OSError):
+                    raise _disk_full(error, begun=False) from error
+                raise
         if background:
             self._queue.put(job.job_id)
         return job, True
@@ -144,6 +152,7 @@ class JobRunner:
                 self._run(job_id, lambda job: None)
             except Exception:
                 logger.exception("job %s could not be closed", job_id)
+                self._let_go(job_id)
 
     def _run(self, job_id: str, on_progress: OnProgress) -> Job:
         job = self._store.get(job_id)

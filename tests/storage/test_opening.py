@@ -195,6 +195,25 @@ def test_the_first_start_protects_the_demo_databases_and_the_next_keeps_all(sett
         again.stop()
 
 
+def test_every_part_is_ended_whatever_another_raises(
+    with_demos: Settings, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*, grace: float) -> None:
+        raise RuntimeError("no end")
+
+    storage = open_storage(with_demos)
+    storage.start()
+    running = processes_of(box)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no end"):
+        patch.setattr(storage.runner, "stop", fault)
+        storage.stop()
+    storage.runner.stop(grace=0)
+    assert running != [] and processes_of(box) == []
+    again = open_storage(with_demos)
+    again.start()  # the lock of the instance is free
+    again.stop()
+
+
 def test_with_a_url_no_server_is_started_and_its_database_is_the_default(with_url: Settings, box: Path) -> None:
     storage = open_storage(with_url)
     storage.start()

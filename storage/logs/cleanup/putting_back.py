@@ -134,7 +134,7 @@ def _merge(session: Session, target: LogTarget, columns: tuple[rows.Field, ...])
         daily = None
     if daily is not None:
         session.execute(daily.merge())
-    insert = rows.put_back(target, columns, unique=rows.is_unique(session, target))
+    insert = rows.put_back(target, columns, rows.keys(session, target))
     if daily is None:
         statement = sql.SQL("WITH come AS ({} RETURNING true) SELECT count(*) FROM come").format(insert)
     else:

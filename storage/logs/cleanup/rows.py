@@ -107,30 +107,53 @@ def take_apart(columns: tuple[Field, ...]) -> sql.Composed:
     )
 
 
-def put_back(target: LogTarget, columns: tuple[Field, ...], *, unique: bool) -> sql.Composed:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the unique indexes of a table can tell of a row that comes back."""
+
+    identify: bool
+    """Of every row, whether it is there: one index is over all rows and none of its columns can be NULL, which is never
+    equal to another NULL."""
+
+    immediate: bool
+    """None of them is deferrable: ON CONFLICT refuses to look at one that is."""
+
+
+def put_back(target: LogTarget, columns: tuple[Field, ...], keys: Keys) -> sql.Composed:
     """The statement that inserts what is missing; its rows are returned by whoever adds RETURNING.
 
-    Rows whose id is taken stay as they are. Where nothing is unique, a row is taken to be there when an equal one is.
+    Rows whose id is taken stay as they are. Where nothing identifies a row, one is taken to be there when an equal one
+    is.
     """
     insert = sql.SQL("INSERT INTO {} AS r ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s").format(
         target.name, _names(columns), _names(columns), STAGED
     )
-    if unique:
-        return insert + sql.SQL(" ON CONFLICT DO NOTHING")
-    ours, theirs = (
-        sql.SQL("ROW({})::text").format(sql.SQL(", ").join(sql.Identifier(alias, field.name) for field in columns))
-        for alias in ("s", "t")
-    )
-    return insert + sql.SQL(" WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} = {})").format(target.name, theirs, ours)
+    if not (keys.identify and keys.immediate):
+        ours, theirs = (
+            sql.SQL("ROW({})::text").format(sql.SQL(", ").join(sql.Identifier(alias, field.name) for field in columns))
+            for alias in ("s", "t")
+        )
+        insert += sql.SQL(" WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} = {})").format(target.name, theirs, ours)
+    return insert + sql.SQL(" ON CONFLICT DO NOTHING") if keys.immediate else insert
 
 
-def is_unique(session: Session, target: LogTarget) -> bool:
-    """Whether the table itself can tell that a row is there already."""
-    row = session.execute(
-        "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisunique AND indimmediate)",
-        (target.name.as_string(None),),
-    ).fetchone()
-    return bool(row and row[0])
+def keys(session: Session, target: LogTarget) -> Keys:
+    row = session.execute(_KEYS, (target.name.as_string(None),)).fetchone()
+    assert row is not None  # an aggregate
+    return Keys(*row)
+
+
+_KEYS = """
+SELECT
+    coalesce(bool_or(i.indisunique AND i.indisvalid AND i.indpred IS NULL AND NOT EXISTS (
+        SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
+        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+        -- An expression, which has the number 0, may be NULL.
+        WHERE k.place <= i.indnkeyatts AND (k.number = 0 OR NOT a.attnotnull))), false),
+    coalesce(bool_and(i.indimmediate), true)
+FROM pg_index i
+WHERE i.indrelid = %s::regclass AND (i.indisunique OR i.indisexclusion)
+"""
 
 
 def chosen(present: tuple[Field, ...], wanted: tuple[str, ...], table: str) -> tuple[Field, ...]:

@@ -92,10 +92,20 @@ class _Run:
         vacuumed = False
         if self.expected:
             context.step("delete")
-            left = self._delete(before)
+            try:
+                left = self._delete(before)
+            finally:
+                self._note_deleted()
             context.step("vacuum")
             vacuumed = self._vacuum()
         self._report(before, left=left, vacuumed=vacuumed)
+
+    def _note_deleted(self) -> None:
+        """However the deleting ends: the archive and the job say how many rows are gone."""
+        deleted = self.tally.rows
+        self.context.result(rows=deleted)
+        if archive_id := self.context.job.result.get("archive_id"):
+            self.archiver.archives.change(archive_id, lambda one: one.with_(deleted=deleted))
 
     def _count(self) -> int:
         return int(self._at_length(lambda: preview.count(self.session, self.target, self.request)))
@@ -219,9 +229,6 @@ class _Run:
             freed=freed,
             reusable=max(0, share - freed) if vacuumed else 0,
         )
-        archive_id = self.context.job.result.get("archive_id")
-        if archive_id:
-            self.archiver.archives.change(archive_id, lambda one: one.with_(deleted=tally.rows))
         self.context.log(
             f"{tally.rows} rows deleted in {tally.batches} batches, the longest took {tally.longest * 1000:.0f} ms;"
             f" {left} left"

@@ -244,6 +244,24 @@ def test_stopping_ends_what_still_runs_as_interrupted(box: Box) -> None:
     assert {box.store.get(job.job_id).state for job in (*running, waiting)} == {JobState.INTERRUPTED}
 
 
+def test_a_job_without_a_record_keeps_nobody_from_stopping(box: Box) -> None:
+    lost, kept = (box.request(database=name, background=False) for name in ("shop", "wiki"))
+    (box.folder / "jobs" / f"{lost.job_id}.json").unlink()
+    box.runner.stop(grace=0)
+    assert box.store.get(kept.job_id).state is JobState.INTERRUPTED
+    assert not any(box.store.locks.is_held(box.store.lock_name(one.job_id)) for one in (lost, kept))
+
+
+def test_a_record_that_cannot_be_written_holds_no_lock(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(job: Job) -> None:
+        raise ValueError("no JSON")
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="no JSON"):
+        patch.setattr(box.store, "save", fault)
+        box.request()
+    assert not list(box.folder.glob("locks/job-*"))
+
+
 def test_a_second_worker_has_the_grace_that_the_first_did_not_need(box: Box) -> None:
     def work(context: JobContext) -> None:
         for _ in range(60 if threading.current_thread().name == "jobs-2" else 1):

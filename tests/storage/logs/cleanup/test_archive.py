@@ -233,6 +233,27 @@ def test_a_column_that_is_gone_is_named_and_a_new_one_gets_its_default(small: Hu
     assert "no longer has the column endpoint" in refusal_of(small.storage.runner.run_here(job))
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "CREATE UNIQUE INDEX ON part (ref)",
+        "CREATE UNIQUE INDEX ON part (ref) WHERE ref IS NOT NULL",
+        "CREATE UNIQUE INDEX ON part (lower(ref))",
+        "ALTER TABLE part ADD UNIQUE (ref) DEFERRABLE",
+        "ALTER TABLE part ADD UNIQUE (id) DEFERRABLE",
+    ],
+)
+def test_a_key_that_does_not_know_every_row_brings_no_row_back_twice(small: Hub, key: str) -> None:
+    small.rows("CREATE TABLE part (id int NOT NULL, ref text, at timestamptz)")
+    small.rows(key)
+    small.rows("INSERT INTO part VALUES (1, 'a', '2026-01-01'), (2, NULL, '2026-01-01'), (3, NULL, '2026-01-02')")
+    request = CleanupRequest(table="part", time_column="at", before=datetime(2026, 1, 3, tzinfo=UTC))
+    job = small.cleaned(request, archive="")
+    assert small.put_back(job.result["archive_id"]).result["rows"] == 3
+    assert small.put_back(job.result["archive_id"]).result["rows"] == 0
+    assert small.ask("SELECT array_agg(id ORDER BY id) FROM part") == [1, 2, 3]
+
+
 def test_equal_rows_of_a_table_without_a_key_come_back_once(small: Hub) -> None:
     small.rows("CREATE TABLE bare (at timestamptz, note text, extra json)")
     small.rows(

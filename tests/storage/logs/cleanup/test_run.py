@@ -183,6 +183,25 @@ def test_a_cancelled_run_says_what_is_gone_and_the_next_goes_on(small: Hub) -> N
     assert small.sums() == before
 
 
+def test_after_a_cancelled_run_its_archive_and_its_job_say_how_many_rows_are_gone(small: Hub) -> None:
+    small.fill(20_000)
+    small.rows(SLOW)
+    request = small.cleanup.preview("hub", CleanupRequest(before=days_ago(3))).request
+    before = small.ask("SELECT count(*) FROM message_request")
+    job, _ = small.cleanup.start("hub", request, by="ana", background=False, archive="")
+
+    def stop_once_some_are_gone(now: Job) -> None:
+        if small.ask("SELECT count(*) FROM message_request") < before:
+            small.storage.jobs.ask_to_stop(job.job_id, by="lin")
+
+    ended = small.storage.runner.run_here(job, on_progress=stop_once_some_are_gone)
+    assert ended.state is JobState.CANCELLED
+    gone = before - small.ask("SELECT count(*) FROM message_request")
+    [archive] = small.cleanup.archives.of("hub")
+    assert 0 < gone < archive.rows
+    assert (archive.deleted, ended.result["rows"]) == (gone, gone)
+
+
 def test_nothing_is_deleted_where_rows_of_another_table_would_go_with_them(small: Hub) -> None:
     small.rows("CREATE TABLE notes (request_id int REFERENCES message_request ON DELETE CASCADE)")
     job = small.run(CleanupRequest(before=datetime(2026, 11, 21, tzinfo=UTC)))
