@@ -6,6 +6,7 @@ the parser would make an empty form of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import IO, Any, TypeVar, cast
@@ -48,6 +49,17 @@ def takes_a_file(view: View) -> View:
 def incoming() -> Incoming:
     """The file that the request brought; empty when it brought none. Gone after the request unless published."""
     return cast("Incoming", g.incoming)
+
+
+def json_object(*, whatever_its_type: bool = False) -> dict[str, Any] | None:
+    """The JSON object that the request brought; None when it brought something else, or text that no UTF-8 has (half a
+    surrogate pair), which nothing behind here could keep."""
+    try:
+        body = request.get_json(silent=True, force=whatever_its_type)
+        json.dumps(body, ensure_ascii=False).encode()
+    except (RecursionError, UnicodeEncodeError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 class Request(HtmxAwareRequest):

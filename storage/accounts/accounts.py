@@ -82,17 +82,27 @@ class Accounts:
     def check_password(self, name: str, password: Secret, address: str) -> Account:
         """The account, when the password is right. Every way to try a password counts in the same place."""
         name = name.strip().lower()
-        if wait := self._failures.time_left(name, address, self._clock()):
-            raise TooManyTries(wait)
+        tried = self._failures.begin(name, address, self._clock())
+        if tried.wait:
+            raise TooManyTries(tried.wait)
         account = self._find(name)
         if not passwords.matches(account.password_hash if account else None, password) or account is None:
-            failures = self._failures.failed(name, address, self._clock())
-            raise WrongPassword(backoff.OF_ACCOUNT.free_tries - failures.count)
-        self._failures.succeeded(name, address)
+            raise WrongPassword(backoff.OF_ACCOUNT.free_tries - tried.of_account.count)
+        self._failures.succeeded(name, address, tried)
         if passwords.is_outdated(account.password_hash):
-            account = account.with_(password_hash=passwords.hashed(password))
-            self._records.save(account)
+            account = self._hash_anew(account, password)
         return account
+
+    def _hash_anew(self, account: Account, password: Secret) -> Account:
+        """With today's parameters. What somebody else changed since the password was looked at stays as it is."""
+        password_hash = passwords.hashed(password)
+        with self._locks.hold("accounts", holder=f"hash of {account.name}", wait=True):
+            present = self._find(account.name)
+            if present is None or present.password_hash != account.password_hash:
+                return account
+            present = present.with_(password_hash=password_hash)
+            self._records.save(present)
+        return present
 
     def session(self, session_id: str, *, by_person: bool = True) -> tuple[Session, Account] | None:
         """The open session of a cookie with its account as it is now; None when either is gone."""

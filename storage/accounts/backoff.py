@@ -35,6 +35,16 @@ class Failures:
     last: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    of_account: Failures
+    """This try among them, unless it has to wait."""
+    of_address: Failures
+    """Before this try."""
+    wait: timedelta
+    """Zero where the password may be looked at."""
+
+
 def pause(count: int, limit: Limit = OF_ACCOUNT) -> timedelta:
     """How long after the last of `count` wrong tries the next one is looked at."""
     if count < limit.free_tries:
@@ -76,18 +86,26 @@ class FailureMemory:
             time_left(self.of(name, address), now, OF_ACCOUNT), time_left(self.of_address(address), now, OF_ADDRESS)
         )
 
-    def failed(self, name: str, address: str, now: datetime) -> Failures:
-        """Count a wrong try; returns those of the account from this address."""
+    def begin(self, name: str, address: str, now: datetime) -> Try:
+        """Count a try as wrong until `succeeded` says otherwise, so that tries at the same moment are no more than one
+        after another would be. One that has to wait is not counted."""
         with self._lock:
+            before = self.of_address(address)
+            if wait := self.time_left(name, address, now):
+                return Try(self.of(name, address), before, wait)
             failures = after_failure(self.of(name, address), now, OF_ACCOUNT)
             _keep(self._accounts, _both(name, address), failures)
-            _keep(self._addresses, network(address), after_failure(self.of_address(address), now, OF_ADDRESS))
-        return failures
+            _keep(self._addresses, network(address), after_failure(before, now, OF_ADDRESS))
+        return Try(failures, before, timedelta(0))
 
-    def succeeded(self, name: str, address: str) -> None:
-        """Forget the account's wrong tries. Those of the address stay: somebody with an account tries others', too."""
+    def succeeded(self, name: str, address: str, tried: Try) -> None:
+        """Forget the account's wrong tries. Those of the address stay, all but this one: somebody with an account tries
+        others', too."""
         with self._lock:
             self._accounts.pop(_both(name, address), None)
+            present = self.of_address(address)
+            last = tried.of_address.last if present.count == tried.of_address.count + 1 else present.last
+            _keep(self._addresses, network(address), Failures(max(0, present.count - 1), last))
 
 
 def network(address: str) -> str:

@@ -19,6 +19,9 @@ from storage.settings import Settings
 from tests.conftest import StandingClock
 from webapp import create_app
 
+NO_JSON = [b'{"database": "\\ud800"}', b'{"userIds": ' + b"[" * 100_000, b'{"a": ' * 100_000]
+"""Bodies of which Python makes something, or breaks in the attempt, and nothing else could: half a surrogate pair, and
+more brackets than its parser has room for."""
 PASSWORD = "seven herons on the pier"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 """A default database that is not there: no embedded server is looked for."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, url_for
 
 from storage.errors import Message, StorageError, Unavailable, say
 from storage.jobs.model import Job, JobState
@@ -17,6 +17,7 @@ from webapp import streams
 from webapp.answers import answer
 from webapp.api.hub import TAG, HubRefusal, bp, database_asked_for, said
 from webapp.audited import audited
+from webapp.bodies import json_object
 from webapp.current import current_name, storage
 from webapp.openapi import described, shown
 from webapp.permissions import requires
@@ -96,7 +97,7 @@ def clean_up() -> Response:
     is answered with 202 and the job's address in Location.
     """
     database = database_asked_for("")
-    body = request.get_json(silent=True)
+    body = json_object()
     issues, order, dry_run = read(body)
     if issues:
         refused = UnreadableOrder(error=said(NOT_READABLE), details=issues)

@@ -19,6 +19,7 @@ from storage.restores.request import Mode, RestoreRequest
 from webapp import streams
 from webapp.answers import answer
 from webapp.audited import audited
+from webapp.bodies import json_object
 from webapp.current import current_name, storage
 from webapp.errors import status_of, with_headers
 from webapp.language import sentences, translated
@@ -378,8 +379,8 @@ def _body() -> dict[str, Any]:
     """The JSON object sent; nothing at all is an empty one."""
     if not request.content_length:
         return {}
-    body = request.get_json(silent=True, force=True)
-    if not isinstance(body, dict):
+    body = json_object(whatever_its_type=True)
+    if body is None:
         raise Invalid(say("The body is not a JSON object."), advice=say("Nothing was begun. Send it again as JSON."))
     return body
 

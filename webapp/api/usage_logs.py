@@ -26,6 +26,7 @@ from webapp.api import problems
 from webapp.api.hub import TAG, database_asked_for
 from webapp.api.problems import Unfit
 from webapp.audited import audited, audited_if_broken_off
+from webapp.bodies import json_object
 from webapp.current import current_account, current_name, storage
 from webapp.language import sentences
 from webapp.openapi import described, shown
@@ -184,8 +185,8 @@ def list_() -> Response:
 )  # fmt: skip
 def export() -> Response:
     """Every request that the filters mean. With `Prefer: respond-async` by a job whose address is in Location."""
-    database, body = database_asked_for(""), request.get_json(silent=True)
-    if not isinstance(body, dict):
+    database, body = database_asked_for(""), json_object()
+    if body is None:
         raise Unfit(Invalid(say("The body is not a JSON object.")))
     wanted = _allowed(read(body, known=set(ExportOrder.__dataclass_fields__)), database)
     form = body.get("format", "csv")
@@ -356,7 +357,7 @@ def _from_cursor(text: str) -> After | None:
     try:
         place = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return _place(str(place["createdAt"] or ""), str(place["id"]))
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unfit(Invalid(say("This cursor is none of ours.")), path="cursor") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.accounts import passwords
 from storage.accounts.accounts import Accounts, TooManyTries, WrongPassword
 from storage.accounts.permissions import PERMISSIONS, Role, may
 from storage.errors import Conflict, Denied, Invalid, NotFound, StorageError
@@ -61,6 +64,44 @@ def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(accounts: Acc
     assert accounts.sign_in("ana", PASSWORD, "10.9.9.9"), "from another address it is open"
     clock.forward(seconds=1)
     assert accounts.sign_in("ana", PASSWORD, HERE)
+
+
+def test_no_more_passwords_are_looked_at_when_many_are_tried_at_once(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at, begin = [], threading.Barrier(16)
+
+    def matches(_hash: str | None, password: Secret) -> bool:
+        looked_at.append(password.reveal)
+        time.sleep(0.2)  # as long as the others need to get here
+        return False
+
+    def attempt(number: int) -> None:
+        begin.wait()
+        with pytest.raises((WrongPassword, TooManyTries)):
+            accounts.sign_in("ana", Secret(f"guess {number}"), HERE)
+
+    monkeypatch.setattr(passwords, "matches", matches)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(attempt, range(16)))
+    assert len(looked_at) == 5
+
+
+def test_a_hash_of_old_parameters_is_made_anew_and_undoes_no_change(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = accounts.get("ana").password_hash
+    monkeypatch.setattr(passwords, "is_outdated", lambda _hash: True)
+    accounts.sign_in("ana", PASSWORD, HERE)
+    assert accounts.get("ana").password_hash != before
+
+    def meanwhile(_hash: str) -> bool:
+        accounts.link("ana", "hub", "7")
+        return True
+
+    monkeypatch.setattr(passwords, "is_outdated", meanwhile)
+    accounts.sign_in("ana", PASSWORD, HERE)
+    assert accounts.get("ana").linked == {"hub": "7"}
 
 
 def test_one_password_tried_on_account_after_account_has_to_wait(accounts: Accounts, clock: StandingClock) -> None:

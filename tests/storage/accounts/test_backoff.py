@@ -40,36 +40,51 @@ def test_failures_are_forgotten_after_a_day() -> None:
 
 def test_failures_are_counted_by_account_and_address() -> None:
     memory = FailureMemory()
-    for _ in range(6):
-        memory.failed("ana", "10.0.0.1", NOON)
-    assert memory.of("ana", "10.0.0.1").count == 6
+    for _ in range(5):
+        tried = memory.begin("ana", "10.0.0.1", NOON)
+    assert memory.of("ana", "10.0.0.1").count == 5
     assert memory.of("ana", "10.0.0.2").count == 0
     assert memory.of("ben", "10.0.0.1").count == 0
-    memory.succeeded("ana", "10.0.0.1")
+    memory.succeeded("ana", "10.0.0.1", tried)
     assert memory.of("ana", "10.0.0.1").count == 0
 
 
 def test_the_memory_of_failures_does_not_grow_for_ever() -> None:
     memory = FailureMemory()
     for number in range(backoff._MOST_KEPT + 10):
-        memory.failed(str(number), "10.0.0.1", NOON)
+        memory.begin(str(number), f"10.0.{number // 250}.{number % 250}", NOON)
     assert len(memory._accounts) == backoff._MOST_KEPT
 
 
 def test_an_address_that_tries_account_after_account_has_to_wait_too() -> None:
     memory, now = FailureMemory(), NOON
     for number in range(29):
-        assert memory.time_left(f"somebody {number}", "10.0.0.1", now) == timedelta(0)
-        memory.failed(f"somebody {number}", "10.0.0.1", now)
-    memory.failed("the thirtieth", "10.0.0.1", now)
+        assert memory.begin(f"somebody {number}", "10.0.0.1", now).wait == timedelta(0)
+    tried = memory.begin("the thirtieth", "10.0.0.1", now)
     assert memory.time_left("ana", "10.0.0.1", now) == timedelta(seconds=1)
     assert memory.time_left("ana", "10.0.0.2", now) == timedelta(0)
-    memory.succeeded("the thirtieth", "10.0.0.1")
-    assert memory.time_left("ana", "10.0.0.1", now) == timedelta(seconds=1)
-    for _ in range(40):
-        memory.failed("ben", "10.0.0.1", now)
+    memory.succeeded("the thirtieth", "10.0.0.1", tried)
+    assert memory.of_address("10.0.0.1") == Failures(29, NOON)
+    for number in range(40):
+        now += memory.time_left(f"ben {number}", "10.0.0.1", now)
+        memory.begin(f"ben {number}", "10.0.0.1", now)
     assert memory.time_left("ana", "10.0.0.1", now) == timedelta(minutes=1)
     assert backoff.after_failure(memory.of_address("10.0.0.1"), now + timedelta(hours=2), backoff.OF_ADDRESS).count == 1
+
+
+def test_tries_at_the_same_moment_are_no_more_than_one_after_another() -> None:
+    memory = FailureMemory()
+    tries = [memory.begin("ana", "10.0.0.1", NOON) for _ in range(16)]
+    assert [one.wait > timedelta(0) for one in tries] == [False] * 5 + [True] * 11
+    assert memory.of_address("10.0.0.1").count == 5
+
+
+def test_a_right_password_among_others_tries_takes_only_itself_away() -> None:
+    memory = FailureMemory()
+    tried = memory.begin("ana", "10.0.0.1", NOON)
+    memory.begin("ben", "10.0.0.1", NOON + timedelta(seconds=1))
+    memory.succeeded("ana", "10.0.0.1", tried)
+    assert memory.of_address("10.0.0.1") == Failures(1, NOON + timedelta(seconds=1))
 
 
 def test_an_address_is_a_network_where_everybody_has_one() -> None:
@@ -78,5 +93,5 @@ def test_an_address_is_a_network_where_everybody_has_one() -> None:
     assert backoff.network("::ffff:10.0.0.1") == backoff.network("10.0.0.1") == "10.0.0.1"
     assert backoff.network("") == ""
     memory = FailureMemory()
-    memory.failed("ana", "2001:db8:1:2::7", NOON)
+    memory.begin("ana", "2001:db8:1:2::7", NOON)
     assert memory.of_address("2001:db8:1:2::8").count == 1

@@ -14,24 +14,28 @@ import pytest
 
 from storage.accounts.permissions import Role
 from storage.opening import Storage, open_storage
-from storage.postgres.connection import Connection, connect
+from storage.postgres.connection import Connection
 from storage.secret import Secret
+from tests.hub import ANA, a_hub
+from tests.servers import Server
 from tests.webapp.api.conftest import Serving, serve
 from tests.webapp.conftest import PASSWORD
 
 pytestmark = pytest.mark.postgres
 
 
-@pytest.fixture
-def everything(api_storage: Storage, empty_database: Connection, tmp_path: Path) -> Iterator[Serving]:
-    """A pghaven that carries jobs out, and whose default database is there."""
-    with connect(empty_database, application="tests") as session:
-        session.execute("CREATE TABLE orders AS SELECT generate_series(1, 10) AS id")
-    password = quote(empty_database.password.reveal if empty_database.password else "", safe="")
-    url = (
-        f"postgresql://{empty_database.user}:{password}@/{empty_database.dbname}"
-        f"?host={empty_database.host}&port={empty_database.port}&sslmode=disable"
-    )
+@pytest.fixture(params=list(Role))
+def everything(
+    request: pytest.FixtureRequest, api_storage: Storage, server: Server, tmp_path: Path
+) -> Iterator[Serving]:
+    """A pghaven that carries jobs out, and whose default database is a hub, for an account of each role."""
+    with a_hub(server) as hub:
+        yield from _serving(hub, request.param, api_storage, tmp_path)
+
+
+def _serving(hub: Connection, role: Role, api_storage: Storage, tmp_path: Path) -> Iterator[Serving]:
+    password = quote(hub.password.reveal if hub.password else "", safe="")
+    url = f"postgresql://{hub.user}:{password}@/{hub.dbname}?host={hub.host}&port={hub.port}&sslmode=disable"
     storage = open_storage(
         replace(
             api_storage.settings,
@@ -42,7 +46,8 @@ def everything(api_storage: Storage, empty_database: Connection, tmp_path: Path)
             stall_seconds=60,
         )
     )
-    storage.accounts.add("ana", Role.ADMIN, Secret(PASSWORD))
+    storage.accounts.add("ana", role, Secret(PASSWORD))
+    storage.accounts.link("ana", storage.databases.default().name, ANA)
     storage.runner.start()
     storage.working = True
     yield from serve(storage, token=storage.accounts.create_token("ana"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from storage.postgres.connection import Connection, connect
 from tests.servers import Server
 from tests.webapp.api.conftest import Serving, children, eventually, kill, most_memory_grows_by, read_answer
 from tests.webapp.conftest import Browser
+from webapp.cli.serve import CONNECTIONS_A_THREAD
 
 PATH = "/api/admin/database/export"
 SHOP = f"{PATH}?database=shop"
@@ -133,6 +136,15 @@ def test_a_client_that_takes_nothing_is_given_up(serving: Serving, large: Connec
     with serving.connect(SHOP):
         assert eventually(lambda: serving.holds_turn())
         assert eventually(lambda: not serving.holds_turn() and not children())
+
+
+def test_what_is_being_answered_does_not_make_way_for_those_who_only_knock(serving: Serving, large: Connection) -> None:
+    knocking = serving.storage.settings.threads * CONNECTIONS_A_THREAD + 80
+    with serving.connect(SHOP) as connection, ExitStack() as others:
+        first = connection.recv(1 << 16)
+        for _ in range(knocking):
+            others.enter_context(socket.create_connection(("127.0.0.1", serving.port), timeout=20))
+        assert read_rest(connection, first).endswith(b"\r\n0\r\n\r\n")
 
 
 def test_a_slow_client_gets_everything_and_costs_no_memory(

@@ -13,6 +13,7 @@ from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
 from tests.hub import a_hub
 from tests.servers import Server
+from tests.webapp.conftest import NO_JSON
 from webapp import create_app
 
 pytestmark = pytest.mark.postgres
@@ -125,7 +126,7 @@ def test_what_cannot_be_read_is_named_and_nothing_is_deleted(
 
 
 def test_a_body_that_is_no_json_is_no_condition(script: FlaskClient, hub_database: Connection) -> None:
-    for sent in (b"", b"{", b'{"beforeDate": NaN}'):
+    for sent in (b"", b"{", b'{"beforeDate": NaN}', *NO_JSON):
         answer = script.post(f"{PATH}?database=log", data=sent, content_type="application/json")
         assert answer.status_code == 400
     assert ids(hub_database) == ALL

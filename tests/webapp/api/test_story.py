@@ -14,7 +14,7 @@ from storage.opening import Storage
 from storage.postgres.connection import Connection, connect
 from tests.builders import NOON, a_backup, a_job
 from tests.webapp.api.conftest import eventually
-from tests.webapp.conftest import Browser
+from tests.webapp.conftest import NO_JSON, Browser
 from tests.webapp.seeding import keep, keep_job, register
 from webapp import create_app
 
@@ -85,6 +85,14 @@ def test_one_backup_is_found_by_its_id_or_not_at_all(admin: Browser, records: St
 def test_no_job_is_begun_while_nobody_would_do_it(admin: Browser, records: Storage) -> None:
     answer = admin.post("/api/backup?database=shop")
     assert answer.status_code == 503 and not records.jobs.active("shop")
+
+
+@pytest.mark.parametrize("sent", NO_JSON)
+@pytest.mark.parametrize("path", ["/api/backup", "/api/restore"])
+def test_a_body_that_cannot_be_kept_begins_nothing(records: Storage, admin: Browser, path: str, sent: bytes) -> None:
+    answer = admin.post(path, data=sent, content_type="application/json")
+    assert answer.status_code == 400, answer.text
+    assert records.jobs.active() == []
 
 
 def test_a_restore_that_nobody_knows_has_failed(admin: Browser) -> None:

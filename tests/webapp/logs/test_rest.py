@@ -17,7 +17,7 @@ from storage.postgres.connection import Connection, connect
 from tests.conftest import StandingClock
 from tests.hub import ANA, LIN, NEWEST_FIRST, OF_LIN
 from tests.storage.logs.test_exports import CSV
-from tests.webapp.conftest import Browser
+from tests.webapp.conftest import NO_JSON, Browser
 from webapp.streams import Streams
 
 pytestmark = pytest.mark.postgres
@@ -49,6 +49,14 @@ def queued(storage: Storage, browser: Browser, **body: Any) -> tuple[Job, TestRe
     assert answer.status_code == 202, answer.text
     [job] = storage.jobs.active("hub", JobKind.EXPORT)
     return job, answer
+
+
+@pytest.mark.parametrize("sent", NO_JSON)
+def test_a_body_that_cannot_be_kept_is_refused(hub: Storage, admin: Browser, sent: bytes) -> None:
+    for headers in ({}, LATER):
+        answer = admin.post(EXPORTS, data=sent, content_type="application/json", headers=headers)
+        problem(answer, 400, "request.validation_failed")
+    assert hub.jobs.active() == []
 
 
 # Pages
