@@ -19,12 +19,12 @@ def audited(action: str, subject: str = "", *, result: str = "ok", actor: str | 
     )
 
 
-def audited_if_broken_off(action: str, subject: str, **facts: Any) -> Callable[[str], None]:
+def audited_if_broken_off(action: str, subject: str, **facts: Any) -> Callable[[object, str], None]:
     """For the end of a transfer, which comes after its request and in whatever thread: to be told how it ended, and to
     record what was not whole, as done by whoever asks now."""
     record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
 
-    def ended(result: str) -> None:
+    def ended(_export: object, result: str) -> None:
         if result != "ok":
             record(action, actor=actor, subject=subject, origin=origin, result=result, **facts)
 

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol, TypeVar
 
 from flask import Response, request
@@ -41,38 +41,37 @@ def transferred(
     opened: Callable[[], One],
     *,
     of: str,
-    name: str,
+    name: str | Callable[[One], str],
     mimetype: str,
-    begun: Callable[[], None] = lambda: None,
-    ended: Callable[[str], None] = lambda result: None,
+    begun: Callable[[One], None] = lambda export: None,
+    ended: Callable[[One, str], None] = lambda export, result: None,
 ) -> Response:
     """Answer with a file that is made while it is sent. `opened` begins it, when there is room for one more, and
     refuses what can be refused; `begun` is told of one that was not refused, and may refuse it, too; `ended` is told
-    "ok" or "failed", in whatever thread. A HEAD begins nothing."""
+    "ok" or "failed", in whatever thread. A `name` that only the export knows is asked of it. A HEAD begins nothing."""
     if request.method == "HEAD":
-        return _as_file(Response(mimetype=mimetype), name)
-    slot = streams.enter()
-    try:
+        return _as_file(Response(mimetype=mimetype), name if isinstance(name, str) else "")
+    with ExitStack() as undone:
+        slot = undone.enter_context(streams.enter())
         export = opened()
-        try:
-            begun()
-        except BaseException:
-            export.close()
-            raise
-    except BaseException:
-        slot.leave()
-        raise
+        undone.callback(export.close)
+        begun(export)
 
-    def on_end(result: str) -> None:
-        slot.leave()
-        ended(result)
+        def on_end(result: str) -> None:
+            slot.leave()
+            ended(export, result)
 
-    body = Transfer(export, request.environ, of=of, patience=storage().settings.stall_seconds, on_end=on_end)
-    return _as_file(Response(body, mimetype=mimetype, direct_passthrough=True), name)
+        patience = storage().settings.stall_seconds
+        file = name if isinstance(name, str) else name(export)
+        response = _as_file(Response(mimetype=mimetype, direct_passthrough=True), file)
+        response.response = Transfer(export, request.environ, of=of, patience=patience, on_end=on_end)
+        undone.pop_all()
+    return response
 
 
 def _as_file(response: Response, name: str) -> Response:
-    response.headers.set("Content-Disposition", "attachment", filename=name)
+    if name:
+        response.headers.set("Content-Disposition", "attachment", filename=name)
     # An intermediary that compressed it would undo the back-pressure, and gain nothing.
     response.headers["Cache-Control"] = "no-cache, no-transform"
     return response
@@ -100,7 +99,7 @@ class Transfer:
         self._begun = False
         self._pieces = self._read()
         self._whole = False
-        self._closed = threading.Event()
+        self._closing, self._closed = threading.Lock(), threading.Event()
         threading.Thread(target=self._watch, name="transfer", daemon=True).start()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -123,11 +122,14 @@ class Transfer:
         return chunk
 
     def close(self) -> None:
-        if not self._closed.is_set():
-            self._closed.set()
-            if not self._whole:
-                self._connection.reset_when_closed()
+        if not self._closing.acquire(blocking=False):
+            return  # the server and the watch may come at once
+        self._closed.set()
+        if not self._whole:
+            self._connection.reset_when_closed()
+        try:
             self._export.close()
+        finally:
             self._on_end("ok" if self._whole else "failed")
 
     def _read(self) -> Iterator[bytes]:

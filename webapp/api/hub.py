@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from flask_babel import force_locale
 from werkzeug.exceptions import HTTPException
 
-from storage.backups.exporting import Content
+from storage.backups.exporting import Content, Export
 from storage.backups.upload import TooLarge
 from storage.errors import Damaged, Denied, Invalid, LockHeld, Message, NotFound, StorageError, Unreachable, say
 from webapp import streams
@@ -21,7 +21,7 @@ from webapp.errors import status_of, with_headers
 from webapp.language import sentences, translated
 from webapp.openapi import described, shown
 from webapp.permissions import SignInNeeded, requires
-from webapp.transfer import Transfer
+from webapp.transfer import transferred
 
 logger = logging.getLogger(__name__)
 bp = Blueprint("hub", __name__)
@@ -62,19 +62,9 @@ def export() -> Response:
     Without `excludeLogs` or `mode` everything is in it. A transfer that ends without an error is whole.
     """
     database, content = database_asked_for(""), _content()
-    if request.method == "HEAD":
-        return Response(mimetype=OCTETS)
-    slot = streams.enter()
-    try:
-        exported = storage().exporter.open(database, content, by=current_name())
-    except BaseException:
-        slot.leave()
-        raise
-    audited("database_export_initiated", database, file=exported.file_name)
     record, actor, origin = storage().audit.record, current_name(), request.remote_addr or ""
 
-    def ended(result: str) -> None:
-        slot.leave()
+    def ended(export: Export, result: str) -> None:
         if result != "ok":
             logger.error("the export of %s was broken off", database, extra={"action": "database_export_error"})
             record(
@@ -83,15 +73,17 @@ def export() -> Response:
                 subject=database,
                 origin=origin,
                 result=result,
-                bytes=exported.sent,
+                bytes=export.sent,
             )
 
-    body = Transfer(exported, request.environ, of=database, patience=storage().settings.stall_seconds, on_end=ended)
-    response = Response(body, mimetype=OCTETS, direct_passthrough=True)
-    response.headers.set("Content-Disposition", "attachment", filename=exported.file_name)
-    # An intermediary that compressed it would undo the back-pressure, and gain nothing.
-    response.headers["Cache-Control"] = "no-cache, no-transform"
-    return response
+    return transferred(
+        lambda: storage().exporter.open(database, content, by=actor),
+        of=database,
+        name=lambda export: export.file_name,
+        mimetype=OCTETS,
+        begun=lambda export: audited("database_export_initiated", database, file=export.file_name),
+        ended=ended,
+    )
 
 
 def _content() -> Content:

@@ -207,16 +207,14 @@ def export() -> Response:
             Invalid(say("This format is made by a job."), advice=say("Send the header Prefer: respond-async.")),
             code=f"usage_logs.{form}_requires_async",
         )
-    response = transferred(
+    return transferred(
         lambda: _InJson(storage().logs.exports.stream(database, rows, Format.CSV)),
         of=f"the usage log of {database}",
         name="",
         mimetype="application/json",
-        begun=lambda: audited("rows_exported", database, format=form, **wanted.to_query()),
+        begun=lambda _: audited("rows_exported", database, format=form, **wanted.to_query()),
         ended=audited_if_broken_off("rows_exported", database, format=form),
     )
-    response.headers.pop("Content-Disposition", None)
-    return response
 
 
 @bp.get("/exports/<job_id>")

@@ -40,7 +40,7 @@ def export(name: str) -> Response:
         of=f"the usage log of {name}",
         name=file,
         mimetype=MEDIA_TYPES[form],
-        begun=lambda: audited("rows_exported", name, format=form.value, file=file, **wanted.to_query()),
+        begun=lambda _: audited("rows_exported", name, format=form.value, file=file, **wanted.to_query()),
         ended=audited_if_broken_off("rows_exported", name, format=form.value, file=file),
     )
 

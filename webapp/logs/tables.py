@@ -85,7 +85,7 @@ def export_table(name: str, table: str) -> Response:
         of=f"{wanted.table} of {name}",
         name=file,
         mimetype=MEDIA_TYPES[form],
-        begun=lambda: audited("rows_exported", name, format=form.value, file=file, **_facts(wanted)),
+        begun=lambda _: audited("rows_exported", name, format=form.value, file=file, **_facts(wanted)),
         ended=audited_if_broken_off("rows_exported", name, format=form.value, file=file),
     )
 
