@@ -189,9 +189,9 @@ class Alerts:
         """Alerts that wait for the web process."""
         return sum(entry.deliveries is None for entry in self._outbox.waiting())
 
-    def _deliver(self, target_id: str, alert: Alert) -> None:
+    def _deliver(self, target_id: str, alert: Alert, left: tuple[str, ...] = ()) -> None:
         target = self.book().get(target_id)
-        self._sender(target, alert, self._wording.of(alert, target.language))
+        self._sender(target, alert, self._wording.of(alert, target.language), left=left)
 
     # From earlier systems
 

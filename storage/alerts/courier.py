@@ -23,8 +23,9 @@ LOOK_SECONDS = 3.0
 
 OnDone = Callable[[Alert, Delivery], object]
 """Called when a delivery has arrived or was given up."""
-Deliver = Callable[[str, Alert], None]
-"""Send the alert to the target of this id; raises StorageError when it did not arrive."""
+Deliver = Callable[[str, Alert, tuple[str, ...]], None]
+"""Send the alert to the target of this id, to these recipients of it or, when there are none, to all; raises
+StorageError when it did not arrive."""
 
 
 class Courier:
@@ -120,7 +121,7 @@ class Courier:
             if delivery is None or not self._is_due(delivery, self._clock()):
                 self._busy.pop(target_id, None)
                 return
-            self._deliver(target_id, alert)
+            self._deliver(target_id, alert, delivery.left)
         except StorageError as refused:
             error = refused
         except Exception as fault:

@@ -44,6 +44,8 @@ class Delivery:
     reason: Message | None = None
     advice: Message | None = None
     words: str = ""
+    left: tuple[str, ...] = ()
+    """Of several recipients, those whom the last attempt did not reach; empty means all."""
 
     def delivered(self, now: datetime) -> Delivery:
         return Delivery(
@@ -65,6 +67,7 @@ class Delivery:
             reason=error.cause,
             advice=error.advice,
             words=error.words,
+            left=getattr(error, "left", ()) or self.left,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ class Delivery:
             "reason": self.reason.to_json() if self.reason else None,
             "advice": self.advice.to_json() if self.advice else None,
             "words": self.words,
+            "left": list(self.left),
         }
 
     @classmethod
@@ -92,6 +96,7 @@ class Delivery:
             reason=Message.from_json(data["reason"]) if data["reason"] else None,
             advice=Message.from_json(data["advice"]) if data["advice"] else None,
             words=data["words"],
+            left=tuple(data.get("left", ())),
         )
 
 

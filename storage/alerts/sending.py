@@ -9,7 +9,7 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -29,13 +29,14 @@ MOST_WORDS = 300
 
 
 class NotDelivered(Unavailable):
-    """The text did not reach the target."""
+    """The text did not reach the target; or, of several recipients, not those in `left`."""
 
-    def __init__(self, cause: Message, *, advice: Message | None = None, words: str = "") -> None:
-        super().__init__(cause, effect=say("Nobody was told."), advice=advice, words=_short(words))
-
-
-Send = Callable[[Target, Alert, Text], None]
+    def __init__(
+        self, cause: Message, *, advice: Message | None = None, words: str = "", left: tuple[str, ...] = ()
+    ) -> None:
+        effect = say("Not everybody was told.") if left else say("Nobody was told.")
+        super().__init__(cause, effect=effect, advice=advice, words=_short(words))
+        self.left = left
 
 
 class Sender:
@@ -44,11 +45,11 @@ class Sender:
     def __init__(self, box: SecretBox, *, patience: float = PATIENCE_SECONDS) -> None:
         self._box, self._patience = box, patience
 
-    def __call__(self, target: Target, alert: Alert, text: Text) -> None:
-        """Raises NotDelivered."""
+    def __call__(self, target: Target, alert: Alert, text: Text, *, left: tuple[str, ...] = ()) -> None:
+        """`left` are the recipients that an earlier try did not reach: nobody is told twice. Raises NotDelivered."""
         match target.kind:
             case TargetKind.MAIL:
-                self._mail(target, text)
+                self._mail(target, text, left)
             case TargetKind.WEBHOOK:
                 self._webhook(target, alert, text)
             case TargetKind.SERVICE:
@@ -75,7 +76,7 @@ class Sender:
         except StorageError as error:
             raise NotDelivered(error.cause, advice=error.advice) from error
 
-    def _mail(self, target: Target, text: Text) -> None:
+    def _mail(self, target: Target, text: Text, left: tuple[str, ...]) -> None:
         mail = _mail_of(target)
         letter = EmailMessage()
         letter["Subject"] = text.title
@@ -86,11 +87,14 @@ class Sender:
         letter["Auto-Submitted"] = "auto-generated"
         letter.set_content(text.body)
         with self._mail_server(target) as server:
-            refused = server.send_message(letter)
+            # Who was taken out of the settings meanwhile is not written to.
+            refused = server.send_message(letter, to_addrs=[one for one in mail.recipients if one in left] or None)
         if refused:
             raise NotDelivered(
                 say("The mail server refused %(recipients)s.", recipients=", ".join(refused)),
-                advice=say("The others were told."),
+                advice=say("The others were told. Correct this address, or remove it."),
+                words="; ".join(f"{address}: {_words(said)}" for address, (_, said) in refused.items()),
+                left=tuple(refused),
             )
 
     @contextmanager

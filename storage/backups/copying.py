@@ -133,7 +133,8 @@ class Copying:
                 sha256 = file_sha256(path, watch=context.checkpoint)
             size = path.stat().st_size
             store.put_file(key, path, watch=context.checkpoint, on_bytes=_reporter(context, "copy", size))
-        copy = Copy(
+        context.log(f"{size} bytes written to {destination.name} as {key}")
+        return Copy(
             destination=destination.name,
             state=CopyState.FAILED,
             key=key,
@@ -143,9 +144,6 @@ class Copying:
             at=self._clock(),
             tries=before.tries if before is not None else 0,
         )
-        store.put_bytes(key + copies.RECORD, _beside(record, copy))
-        context.log(f"{size} bytes written to {destination.name} as {key}")
-        return copy
 
     def _check(self, context: JobContext, record: BackupRecord, destination: Destination, copy: Copy) -> None:
         context.step("check")
@@ -169,7 +167,11 @@ class Copying:
                 advice=say("It is copied again by itself."),
                 words=str(other_content(found, copy.sha256)),
             )
-        self._keep(record, copy.with_(state=CopyState.COMPLETE, checked_at=self._clock(), tries=0, error=None))
+        checked = copy.with_(state=CopyState.COMPLETE, checked_at=self._clock(), tries=0, error=None)
+        if copy.state is not CopyState.COMPLETE:
+            # Only now: a catalog that is rebuilt from there believes what stands beside a copy.
+            store.put_bytes(copy.key + copies.RECORD, _beside(record, checked))
+        self._keep(record, checked)
         context.log(f"SHA-256 of the copy equal to what was written: {found}")
 
     def _fetch(self, context: JobContext) -> None:
@@ -276,7 +278,7 @@ def _good_copy(record: BackupRecord, destination: str) -> Copy:
 
 
 def _beside(record: BackupRecord, copy: Copy) -> bytes:
-    return json.dumps(record.with_copy(copy.with_(state=CopyState.COMPLETE)).to_json(), ensure_ascii=False).encode()
+    return json.dumps(record.with_copy(copy).to_json(), ensure_ascii=False).encode()
 
 
 def _reporter(context: JobContext, step: str, size: int, before: int = 0) -> Callable[[int], None]:

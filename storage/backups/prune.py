@@ -95,11 +95,11 @@ class Pruner:
         now, last = self._clock(), self._last_run()
         if last is not None and now < self._night_after(last):
             return
+        if last is not None:  # else this folder is new: its first night is still to come
+            for database in self._databases():
+                self._look(database)
+        # Not before: after a crash in between, the look is made again at the next start. Once more is no matter.
         jsonfiles.write(self._ran, {"format": 1, "at": to_text(now)})
-        if last is None:
-            return  # this folder is new: its first night is still to come
-        for database in self._databases():
-            self._look(database)
 
     def _after(self, job: Job) -> None:
         if job.kind is JobKind.TAKE and job.state is JobState.COMPLETED and job.database in self._databases():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,7 +137,18 @@ class JobStore:
         except FileNotFoundError:
             return []
         chosen = lines if last is None else lines[-last:]
-        return [LogLine(*line.partition(" ")[::2]) for line in chosen]
+        return _lines(chosen)
+
+    def log_after(self, job_id: str, offset: int) -> tuple[list[LogLine], int]:
+        """The whole lines behind an offset in bytes, and the offset behind them."""
+        try:
+            with self._log_file(job_id).open("rb") as file:
+                file.seek(offset)
+                new = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = new[: new.rfind(b"\n") + 1]
+        return _lines(whole.decode(errors="replace").splitlines()), offset + len(whole)
 
     def log_file(self, job_id: str) -> Path:
         """The log as a file, one line for each event beginning with its UTC time; may not exist yet."""
@@ -174,3 +185,7 @@ class JobStore:
 
 def _visible(letter: str) -> str:
     return letter if letter.isprintable() else f"\\x{ord(letter):02x}"
+
+
+def _lines(texts: Sequence[str]) -> list[LogLine]:
+    return [LogLine(*text.partition(" ")[::2]) for text in texts]

@@ -143,9 +143,8 @@ class _Events:
                 step.title for step in job.steps if step.started_at is not None and step.code not in steps
             ]
             steps |= {step.code for step in job.steps if step.started_at is not None}
-            lines = self._storage.jobs.log(job.job_id)
-            news += [line.text for line in lines[self._told :]]
-            self._told = len(lines)
+            lines, self._told = self._storage.jobs.log_after(job.job_id, self._told)
+            news += [line.text for line in lines]
             for text in news:
                 yield _event("progress", said(text) if isinstance(text, Message) else text)
                 last = time.monotonic()

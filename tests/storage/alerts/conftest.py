@@ -37,15 +37,28 @@ class Mailbox:
 
     def __init__(self, *, password: str = "") -> None:
         self.letters: queue.Queue[EmailMessage] = queue.Queue()
+        self.recipients: list[list[str]] = []
+        """Of each letter that was taken."""
+        self.unknown: set[str] = set()
+        """Recipients that are refused."""
         self._password = password
         self._controller: Controller | None = None
         self.port = _free_port()
         self.open()
 
+    async def handle_RCPT(
+        self, server: SmtpServer, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.unknown:
+            return "550 no such mailbox here"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
+
     async def handle_DATA(self, server: SmtpServer, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
         letter = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(letter, EmailMessage)
+        self.recipients.append(list(envelope.rcpt_tos))
         self.letters.put(letter)
         return "250 taken"
 

@@ -191,6 +191,26 @@ def test_a_wrong_password_of_the_mail_server_is_said_in_plain_words(alerts: Aler
         guarded.close()
 
 
+def test_only_the_recipients_that_were_refused_are_tried_again(
+    alerts: Alerts, mailbox: Mailbox, clock: StandingClock
+) -> None:
+    target = by_mail(alerts, mailbox)
+    mailbox.unknown = {"night@example.com"}
+    alerts.start()
+    alerts.job_ended(a_failure())
+    mailbox.next()
+    until(lambda: newest(alerts, target.target_id).attempts == 1)
+    refused = newest(alerts, target.target_id)
+    assert refused.state is DeliveryState.WAITING
+    assert str(refused.reason) == "The mail server refused night@example.com."
+    assert str(refused.advice) == "The others were told. Correct this address, or remove it."
+    assert "no such mailbox here" in refused.words
+    mailbox.unknown = set()
+    clock.forward(seconds=30)
+    until(lambda: newest(alerts, target.target_id).state is DeliveryState.DELIVERED)
+    assert mailbox.recipients == [["ops@example.com"], ["night@example.com"]]
+
+
 def test_nobody_is_told_of_what_no_target_is_bound_to(alerts: Alerts, hook: Hook) -> None:
     by_hook(alerts, hook, bindings={Event.RESTORED: True, Event.FAILED: False})
     alerts.start()

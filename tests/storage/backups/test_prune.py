@@ -135,6 +135,23 @@ def test_it_runs_once_a_night_after_four_and_catches_up_after_a_night_without_pg
     assert trashed(storage) == {*old, *more}
 
 
+def test_a_night_in_whose_run_pghaven_was_killed_is_made_up_for(
+    storage: Storage, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(database: str) -> None:
+        raise KeyboardInterrupt
+
+    storage.retention.nightly()
+    old = history(storage, 0, 1, 2, 50)[3:]
+    clock.forward(days=1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(storage.retention, "_look", killed)
+        storage.retention.nightly()
+    clock.forward(minutes=1)
+    storage.retention.nightly()
+    assert trashed(storage) == set(old)
+
+
 def test_a_new_folder_has_its_first_run_in_the_night_to_come(storage: Storage, clock: StandingClock) -> None:
     history(storage, 1, 2, 3, 50)
     storage.retention.nightly()

@@ -15,7 +15,7 @@ import pyrage
 import pytest
 
 from storage.backups import copies_found
-from storage.backups.copies import Copy, CopyState, due_again, pause
+from storage.backups.copies import RECORD, Copy, CopyState, due_again, pause
 from storage.backups.proof import Outcome, Proof
 from storage.backups.record import BackupRecord, BackupState
 from storage.destinations.destination import Destination, parse_url
@@ -302,6 +302,8 @@ def test_a_copy_that_is_not_what_was_written_is_written_anew_by_itself(
             assert copy_now(storage, record, "away").state is JobState.FAILED
             wrong = copy_of(storage, record, "away")
             assert (wrong.state, wrong.tries) == (CopyState.DAMAGED, tries)
+            # A catalog that is rebuilt from there would believe it.
+            assert not list((tmp_path / "copies").rglob(f"*{RECORD}"))
     assert wrong.at is not None
     assert not due_again(wrong, wrong.at + pause(1)), "the pauses grow"
     storage.backups.catalog.change(
@@ -311,6 +313,9 @@ def test_a_copy_that_is_not_what_was_written_is_written_anew_by_itself(
     [job] = storage.jobs.active()
     assert storage.runner.run_here(job).state is JobState.COMPLETED
     assert copy_of(storage, record, "away").tries == 0
+    [beside] = (tmp_path / "copies").rglob(f"*{RECORD}")
+    [told] = json.loads(beside.read_text())["copies"]
+    assert told["state"] == "complete"
 
 
 @pytest.mark.postgres
