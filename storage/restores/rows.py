@@ -99,7 +99,7 @@ def replace(
                 session.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(name))
             before = {table.full_name: _count(session, name) for table, name in zip(chosen, names, strict=True)}
             references = session.execute(_REFERENCES, {"tables": plain}).fetchall()
-            for table, constraint, _ in references:
+            for table, constraint, _, _ in references:
                 session.execute(
                     sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(constraint))
                 )
@@ -117,13 +117,16 @@ def replace(
                         sql.SQL(table), sql.SQL(_ENABLED[enabled]), sql.Identifier(trigger)
                     )
                 )
-            for table, constraint, definition in references:
+            for table, constraint, definition, comment in references:
                 watch(table, 0)
+                name = sql.Identifier(constraint)
                 session.execute(
-                    sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                        sql.SQL(table), sql.Identifier(constraint), sql.SQL(definition)
-                    )
+                    sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(sql.SQL(table), name, sql.SQL(definition))
                 )
+                if comment is not None:
+                    session.execute(
+                        sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(name, sql.SQL(table), comment)
+                    )
             _raise_sequences(session, plain)
             rows = _compare(session, request, chosen)
             row = session.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
@@ -254,7 +257,8 @@ _ENABLED = {"O": "", "R": "REPLICA", "A": "ALWAYS"}
 
 # The server quotes every name by itself. Constraints of partitions come and go with those of their parent.
 _REFERENCES = """
-SELECT c.conrelid::pg_catalog.regclass::text, c.conname::text, pg_catalog.pg_get_constraintdef(c.oid)
+SELECT c.conrelid::pg_catalog.regclass::text, c.conname::text, pg_catalog.pg_get_constraintdef(c.oid),
+       pg_catalog.obj_description(c.oid, 'pg_constraint')
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class f ON f.oid = c.conrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
 JOIN pg_catalog.pg_class t ON t.oid = c.confrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
