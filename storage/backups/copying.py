@@ -70,6 +70,12 @@ class Copying:
             JobKind.COPY, database=record.database, parameters=parameters, by=by, background=background
         )
 
+    def verify(self, backup_id: str, destination: str, *, by: str, background: bool = True) -> tuple[Job, bool]:
+        """Ask for the copy at a destination to be read in full, whether the archive is here or not. Raises NotFound
+        where there is no good one."""
+        _good_copy(self.catalog.get(backup_id), destination)
+        return self.copy(backup_id, destination, by=by, background=background)
+
     def fetch(
         self, backup_id: str, destination: str, *, by: str, identity: Secret | None = None, background: bool = True
     ) -> tuple[Job, bool]:

@@ -134,10 +134,15 @@ def show(backup_id: str, as_json: bool) -> None:
 
 @backups.command()
 @click.argument("backup_id", metavar="ID")
+@click.option(
+    "--at", metavar="DESTINATION", default="", help="The copy there instead, whether the archive is here or not."
+)
 @answers.with_json
-def verify(backup_id: str, as_json: bool) -> int:
+def verify(backup_id: str, at: str, as_json: bool) -> int:
     """Compare an archive with its checksum and read it in full."""
     with opened() as storage:
+        if at:
+            return _verify_copy(storage, backup_id, at, as_json=as_json)
         catalog = storage.backups.catalog
         job, ours = storage.backups.verify(backup_id, by=answers.who(), background=False)
         audited(storage, "backup_verify_requested", backup_id, database=job.database, job=job.job_id)
@@ -152,6 +157,19 @@ def verify(backup_id: str, as_json: bool) -> int:
             answers.document(_facts(storage, record))
         else:
             answers.line(f"{record.backup_id} is good: {_verified(record)}.")
+    return refusals.DONE
+
+
+def _verify_copy(storage: Storage, backup_id: str, destination: str, *, as_json: bool) -> int:
+    job, ours = storage.copying.verify(backup_id, destination, by=answers.who(), background=False)
+    audited(storage, "backup_copy_requested", backup_id, destination=destination, job=job.job_id)
+    job = foreground.carry_out(storage, job, ours=ours)
+    if code := foreground.answer_for(job, as_json=as_json):
+        return code
+    if as_json:
+        answers.document(_facts(storage, storage.backups.catalog.get(backup_id)))
+    else:
+        answers.line(f"The copy of {backup_id} at {destination} was read in full, and is as it was written.")
     return refusals.DONE
 
 

@@ -12,6 +12,8 @@ from storage.backups import copies_found
 from storage.destinations import encryption, testing
 from storage.destinations.destination import DEFAULT_KEEP_DAYS, Destination, parse_url
 from storage.errors import Invalid, say
+from storage.jobs.model import Job
+from storage.opening import Storage
 from storage.secret import Secret
 from webapp.cli import answers, foreground
 from webapp.cli.audited import audited
@@ -210,22 +212,22 @@ def copy(backup_id: str, destination: str, as_json: bool) -> int:
     return 0
 
 
-@click.command()
-@click.argument("backup_id", metavar="ID")
-@click.argument("destination")
-@click.option(
+with_identity = click.option(
     "--identity",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with the secret key of age, for an encrypted copy.",
 )
+
+
+@click.command()
+@click.argument("backup_id", metavar="ID")
+@click.argument("destination")
+@with_identity
 @answers.with_json
 def fetch(backup_id: str, destination: str, identity: Path | None, as_json: bool) -> int:
     """Bring a lost or damaged archive back from a destination, and read it in full."""
-    key = Secret(identity.read_text(encoding="utf-8")) if identity else None
     with opened() as storage:
-        job, ours = storage.copying.fetch(backup_id, destination, by=answers.who(), identity=key, background=False)
-        audited(storage, "backup_fetch_requested", backup_id, destination=destination, job=job.job_id)
-        job = foreground.carry_out(storage, job, ours=ours)
+        job = fetched(storage, backup_id, destination, identity)
         if code := foreground.answer_for(job, as_json=as_json):
             return code
         record = storage.backups.catalog.get(backup_id)
@@ -235,6 +237,14 @@ def fetch(backup_id: str, destination: str, identity: Path | None, as_json: bool
     else:
         answers.line(f"The archive is back and as it was written: {path}")
     return 0
+
+
+def fetched(storage: Storage, backup_id: str, destination: str, identity: Path | None) -> Job:
+    """The ended job that brought an archive back. Raises Conflict when it is here and good."""
+    key = Secret(identity.read_text(encoding="utf-8")) if identity else None
+    job, ours = storage.copying.fetch(backup_id, destination, by=answers.who(), identity=key, background=False)
+    audited(storage, "backup_fetch_requested", backup_id, destination=destination, job=job.job_id)
+    return foreground.carry_out(storage, job, ours=ours)
 
 
 def _secret_from_stdin() -> Secret:

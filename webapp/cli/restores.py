@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from storage.opening import Storage
 from storage.restores.plan import Light, RestorePlan, TableChange
 from storage.restores.record import RestoreRecord
 from storage.restores.request import Mode, Part, RestoreRequest
-from webapp.cli import answers, foreground, refusals
+from webapp.cli import answers, destinations, foreground, refusals
 from webapp.cli.audited import audited
 from webapp.cli.program import opened
 
@@ -84,6 +85,14 @@ def plan(
 
 @restores.command()
 @_with_target
+@click.option(
+    "--from",
+    "destination",
+    metavar="DESTINATION",
+    default="",
+    help="Where the archive is missing or damaged here: bring it back from its copy there first.",
+)
+@destinations.with_identity
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name to be typed.")
 @answers.with_json
 def run(
@@ -96,6 +105,8 @@ def run(
     tables: str,
     data_only: bool,
     merge: bool,
+    destination: str,
+    identity: Path | None,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -117,6 +128,11 @@ def run(
     )
     with opened() as storage:
         storage.settle()  # a killed command may have left its database beside the one that is meant
+        catalog = storage.backups.catalog
+        if destination and not catalog.check_file(catalog.get(backup_id)).good:
+            fetched = destinations.fetched(storage, backup_id, destination, identity)
+            if code := foreground.answer_for(fetched, as_json=as_json):
+                return code
         confirmed = _confirmed(storage, request, yes=yes) if request.mode.changes_present else ""
         job, ours = storage.restores.start(request, by=answers.who(), confirmed=confirmed, background=False)
         audited(storage, "restore_requested", request.target or job.database, backup=backup_id,

@@ -39,7 +39,8 @@ def put(haven: Haven, backup: BackupRecord, *tables: str) -> Job:
 
 RULES = """
 SELECT string_agg(concat_ws(' ', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid), c.convalidated,
-                            obj_description(c.oid, 'pg_constraint')), '; ' ORDER BY c.conrelid::regclass::text, c.conname)
+                            obj_description(c.oid, 'pg_constraint')),
+                  '; ' ORDER BY c.conrelid::regclass::text, c.conname)
 FROM pg_constraint c WHERE c.connamespace = 'public'::regnamespace
 """
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,25 @@ def test_a_backup_comes_back_in_a_new_database(with_shop: Terminal, backup_id: s
     assert again.code == 4
     assert again.json["error"]["message"].startswith("Nothing was changed.")
     assert with_shop("restores", "list", "--json").good().json[0]["backup_id"] == backup_id
+
+
+def test_a_backup_of_which_only_a_copy_is_left_is_verified_and_restored_from_there(
+    with_shop: Terminal, copy: Connection, tmp_path: Path
+) -> None:
+    with_shop("destinations", "add", "away", str(tmp_path / "away")).good()
+    taken = with_shop("backups", "take", "shop", "--json").good().json
+    backup_id, archive = taken["id"], Path(taken["archive"])
+    with_shop("backups", "copy", backup_id, "away").good()
+    archive.unlink()
+    assert "as it was written" in with_shop("backups", "verify", backup_id, "--at", "away").good().out
+    assert not archive.exists()
+    into = ("--into", copy.dbname, "--json")
+    assert with_shop("restores", "run", backup_id, *into).code == 7
+    assert with_shop("restores", "run", backup_id, "--from", "elsewhere", *into).code == 3
+    restored = with_shop("restores", "run", backup_id, "--from", "away", *into).good().json
+    assert (restored["state"], restored["tables_equal"]) == ("completed", 3)
+    assert rows(copy, "customers") == 40
+    assert with_shop("backups", "verify", backup_id, "--at", "elsewhere").code == 3
 
 
 def test_a_replacement_brings_the_rows_back_and_keeps_the_old_database(
