@@ -8,7 +8,8 @@
     │   └── InvalidRecord   a file of our own cannot be read
     ├── Denied              the account, or the database role, may not do it
     ├── Unavailable         a server, a program or a disk is not there for us
-    │   └── Unreachable     a database server, with the kind of trouble
+    │   ├── Unreachable     a database server, with the kind of trouble
+    │   └── ConnectionLost  to a database server, in the middle
     ├── Damaged             a file is not what was written
     ├── ProgramFailed       a client program ended with an error
     └── JobCancelled        a person asked for the end
@@ -131,12 +132,19 @@ class Denied(StorageError): ...
 class Unavailable(StorageError): ...
 
 
+class ConnectionLost(Unavailable):
+    """A connection to a database server that was there, and ended in the middle."""
+
+
 class Unreachable(Unavailable):
     """A database server that cannot be used; `kind` is one word of `storage.postgres.connection.TROUBLES`."""
 
     def __init__(self, kind: str, cause: Message, *, advice: Message | None = None, words: str = "") -> None:
         super().__init__(cause, advice=advice, words=words)
         self.kind = kind
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"trouble": self.kind}
 
 
 class Damaged(StorageError): ...

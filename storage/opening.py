@@ -252,7 +252,7 @@ class Storage:
             self.redis.look()
         self.pings.start()
         self.runner.start()
-        self._retry_interrupted()
+        self._retry_scheduled()
         self._ask_for_first_backups()
         self.schedules.make_missing()
         self.alerts.start()
@@ -353,8 +353,9 @@ class Storage:
         if self.embedded is not None and self.embedded.started:
             self.embedded.ensure_running()
 
-    def _retry_interrupted(self) -> None:
-        """Ask once more for the scheduled backups in whose middle pghaven ended, while they may be caught up on."""
+    def _retry_scheduled(self) -> None:
+        """Ask again for the scheduled backups that pghaven's end or a lost connection kept from being made, while they
+        may be caught up on."""
         names, window = self._names(), timedelta(hours=self.settings.catchup_hours)
         for retry in retries.due(self.jobs.newest_first(), now=self.clock(), window=window):
             name, slot = retry.job.database, str(retry.job.parameters["slot"])
@@ -365,7 +366,7 @@ class Storage:
                 if new:
                     self.scheduler.asked_again(name, retry.at, job.job_id)
             except StorageError as error:
-                logger.error("the interrupted backup of %s could not be asked for again: %s", name, error)
+                logger.error("the backup of %s could not be asked for again: %s", name, error)
 
     def _ask_for_first_backups(self) -> None:
         for profile in self.databases.all():
@@ -648,6 +649,7 @@ class Storage:
     def _ticker(self) -> Ticker:
         ticker = Ticker(locks=self.locks, clock=self.clock)
         ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at the schedules", self.scheduler.look)
+        ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at what is to be tried again", self._retry_scheduled)
         ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self._look_at_archives)
         ticker.every(SETTLE_SECONDS, "putting in order what ended jobs left", self._settle_and_sweep)
         ticker.every(SWEEP_SECONDS, "sweeping", self._sweep)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from storage.backups import preflight
-from storage.errors import Conflict, Denied, Message, ProgramFailed, StorageError, Unavailable, say
+from storage.errors import Conflict, ConnectionLost, Denied, Message, ProgramFailed, StorageError, Unavailable, say
 from storage.postgres.connection import describe
 
 _COMPLAINT = re.compile(r"\b(error|fatal|detail|hint):", re.IGNORECASE)
@@ -73,7 +73,7 @@ def explain(error: ProgramFailed, *, role: str) -> StorageError:
         part in text
         for part in ("closed the connection", "terminating connection", "connection to server", "could not receive")
     ):
-        cause = say("The connection to the server was lost.")
+        kind, cause = ConnectionLost, say("The connection to the server was lost.")
         advice = say("Look whether the server runs, then take the backup again.")
     elif error.code < 0:
         advice = say("Somebody or something ended it. Take the backup again.")

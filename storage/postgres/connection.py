@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 
-from storage.errors import Invalid, Message, StorageError, Unreachable, say
+from storage.errors import ConnectionLost, Invalid, Message, StorageError, Unreachable, say
 from storage.secret import Secret
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -355,4 +355,11 @@ def describe(error: psycopg.Error, *, doing: Message, advice: Message = SEE_THE_
         for part in (diagnosis.message_primary or str(error), diagnosis.message_detail, diagnosis.message_hint)
         if part
     )
-    return StorageError(doing, advice=advice, words=words)
+    return (ConnectionLost if is_lost(error) else StorageError)(doing, advice=advice, words=words)
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the error is the end of a connection: libpq's own, which has no SQLSTATE, or one that the server sent as
+    it ended (classes 08 and 57P of PostgreSQL's appendix A)."""
+    state = error.sqlstate or ""
+    return isinstance(error, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))

@@ -29,6 +29,7 @@ from storage.schedules.slots import Slot, SlotState
 from storage.secret import Secret
 from storage.settings import Settings
 from tests.builders import a_backup, a_job
+from tests.conftest import StandingClock
 from tests.servers import Server, newest_installation, open_folder
 from tests.storage.postgres.test_embedded import processes_of, wait_until_gone
 
@@ -491,6 +492,32 @@ def test_an_archive_that_comes_back_is_read_in_full_once(settings: Settings) -> 
     storage.runner.run_here(job)
     every_minute(storage)
     assert storage.jobs.active() == [], "not again every minute"
+    storage.stop()
+
+
+def test_a_scheduled_backup_whose_server_was_away_is_tried_again_until_it_is_there(
+    settings: Settings, empty_database: Connection, clock: StandingClock
+) -> None:
+    storage = open_storage(settings, clock=clock)
+    storage.databases.add("shop", replace(empty_database, host="127.0.0.1", port=1), by="tests")
+    slot = clock().replace(minute=0, second=0, microsecond=0)
+    job, _ = storage.backups.take_scheduled("shop", to_text(slot) or "")
+    tries = [storage.runner.run_here(job)]
+    for minutes in (2, 5):
+        clock.forward(minutes=minutes - 1)
+        storage._retry_scheduled()
+        assert storage.jobs.active() == []
+        clock.forward(minutes=1)
+        if minutes == 5:
+            storage.databases.change("shop", empty_database)
+        storage._retry_scheduled()
+        [job] = storage.jobs.active()
+        tries.append(storage.runner.run_here(job))
+    assert [one.state for one in tries] == [JobState.FAILED, JobState.FAILED, JobState.COMPLETED]
+    assert {one.parameters["slot"] for one in tries} == {to_text(slot)}
+    clock.forward(minutes=30)
+    storage._retry_scheduled()
+    assert storage.jobs.active() == []
     storage.stop()
 
 

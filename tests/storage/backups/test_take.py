@@ -23,6 +23,7 @@ from storage.errors import Message
 from storage.jobs.model import Job, JobState
 from storage.jsonfiles import read
 from storage.postgres.connection import Connection, connect
+from storage.schedules import retry
 from storage.secret import Secret
 from tests.proxy import Proxy
 from tests.servers import Server, open_folder
@@ -243,6 +244,7 @@ def test_a_connection_that_breaks_fails_the_backup(workshop: Workshop, limit: in
     assert job.state is JobState.FAILED
     assert record.state is BackupState.FAILED
     assert workshop.files() == []
+    assert retry.is_passing(job), job.error
 
 
 @pytest.mark.parametrize("limit", [0, 2000, 3_000_000])
@@ -267,6 +269,7 @@ def test_a_server_that_is_stopped_in_the_middle_fails_the_backup(storage_folder:
     job, record = workshop.take(on_progress=stop_when(workshop, is_dumping, lambda job: own.stop()))
     assert job.state is JobState.FAILED
     assert error_of(job) in ("The connection to the server was lost.", "The database could not be read.")
+    assert retry.is_passing(job), job.error
     assert record.state is BackupState.FAILED
     assert workshop.files() == []
     assert not programs_running()
@@ -276,6 +279,7 @@ def test_a_wrong_password_is_said_plainly(workshop: Workshop) -> None:
     workshop.connection = replace(workshop.connection, password=Secret("wrong"))
     job, record = workshop.take()
     assert "refused the password" in error_of(job)
+    assert not retry.is_passing(job)
     assert record.state is BackupState.FAILED
     assert "wrong" not in str(record.to_json()) + str(job.to_json())
 
