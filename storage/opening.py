@@ -12,7 +12,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from storage import jsonfiles, reserve
 from storage.accounts.accounts import Accounts
 from storage.alerts import environment as alert_environment
 from storage.alerts.alerts import Alerts
@@ -28,7 +27,6 @@ from storage.backups.copying import Copying
 from storage.backups.exporting import Exporter
 from storage.backups.policies import Policies
 from storage.backups.prune import Pruner, named_by
-from storage.backups.record import BackupState
 from storage.backups.rereading import Rereading
 from storage.backups.take import Taker
 from storage.backups.trash import Trash
@@ -36,14 +34,14 @@ from storage.backups.upload import Uploads
 from storage.clock import Clock, to_text, utc_now
 from storage.databases import log_tables
 from storage.databases.environment import RememberedEnvironment, RememberedRedis
-from storage.databases.profile import DatabaseProfile, Source
+from storage.databases.profile import DatabaseProfile
 from storage.databases.registry import Demos, Registry, from_environment
 from storage.databases.status import DatabaseStatuses
 from storage.databases.testing import Tester
 from storage.destinations.registry import Destinations
 from storage.errors import Conflict, LockHeld, StorageError, Unavailable, named, say
 from storage.jobs.ends import record_end
-from storage.jobs.model import Job, JobKind
+from storage.jobs.model import Job
 from storage.jobs.runner import JobRunner
 from storage.jobs.store import JobStore
 from storage.locks.bothlocks import BothLocks
@@ -60,29 +58,18 @@ from storage.postgres.programs import Installation
 from storage.proofs.proofs import Proofs
 from storage.proofs.prove import Prover
 from storage.restores.restores import Restores
-from storage.schedules import retry as retries
 from storage.schedules.pings import Pings
 from storage.schedules.scheduler import Asked, Scheduler
 from storage.schedules.schedules import Schedules
-from storage.schedules.ticker import Ticker
 from storage.secret import SecretBox, load_or_make_key
 from storage.settings import Settings
 from storage.staging import Staging
+from storage.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-LOOK_AT_ARCHIVES_SECONDS = 60
-SETTLE_SECONDS = 60
-SWEEP_SECONDS = 3600
-PROVE_SECONDS = 60
-LOOK_AT_COPIES_SECONDS = 10
-LOOK_AT_EMBEDDED_SECONDS = 5
-LOOK_AT_REDIS_SECONDS = 30
-LOOK_AT_ALERTS_SECONDS = 60
 CATALOGUES = Path(__file__).parent.parent / "webapp" / "translations"
 """The compiled translations are data: letters are written in them, too, and no code of the web is needed for it."""
-LOOK_AT_NIGHT_SECONDS = 60
-LOOK_AT_SCHEDULES_SECONDS = 2
 SLOT_ASKED_BEFORE = timedelta(days=1)
 """How far a clock that went wrong may have dated a slot's job before the slot itself."""
 
@@ -187,10 +174,10 @@ class Storage:
         self.lookout = self._lookout()
         self.alerts = self._alerts(metadata / "alerts")
         self.runner.on_end(self._tell_of_end)
-        self.ticker = self._ticker()
+        self.upkeep = self._upkeep()
+        self.ticker = self.upkeep.ticker()
         self._instance: HeldLock | None = None
         self.opened_at = clock()
-        self._asked_to_verify: set[str] = set()
         self.working = False
         """Whether jobs are carried out: between the end of `start` and the beginning of `stop`."""
 
@@ -241,7 +228,7 @@ class Storage:
         """Become this data folder's instance: put in order what a crash left, and begin to work by ourselves."""
         self.claim()
         self._remember_environment()
-        self._put_in_order()
+        self.upkeep.put_in_order()
         with named("ADMIN_PASSWORD"):
             self.accounts.start(admin_password=self.settings.admin_password)
         if self.settings.database_url is None:
@@ -252,8 +239,8 @@ class Storage:
             self.redis.look()
         self.pings.start()
         self.runner.start()
-        self._retry_scheduled()
-        self._ask_for_first_backups()
+        self.upkeep.retry_scheduled()
+        self.upkeep.ask_for_first_backups(embedded=self.embedded_trouble is None)
         self.schedules.make_missing()
         self.alerts.start()
         self.ticker.start()
@@ -288,52 +275,8 @@ class Storage:
                 advice=say("Use that one, or name another folder in BACKUP_STORAGE_PATH."),
             ) from None  # fmt: skip
 
-    def settle(self) -> None:
-        """Put in order what jobs left whose process is gone: their records, their backups, and what their restores
-        left on the servers. Those that run, here or in another process, are left alone."""
-        self._close_records()
-        self.restores.reconcile()
-
     def _audit_end(self, job: Job) -> None:
         record_end(self.audit, job)
-
-    def _close_records(self) -> None:
-        for job in self.runner.close_again():
-            logger.warning("job %s: its end is written now, %s", job.job_id, job.state.value)
-        for job in self.jobs.mark_interrupted():
-            logger.warning("job %s (%s of %s) was interrupted", job.job_id, job.kind.value, job.database)
-            self.runner.tell(job)
-        for record in self.backups.catalog.settle(is_alive=self._is_alive):
-            logger.warning("backup %s is %s", record.backup_id, record.state.value)
-
-    def _settle_and_sweep(self) -> None:
-        reserve.keep(self.settings.data_folder)
-        self.settle()
-        self.staging.sweep(in_use=self._is_alive)
-
-    def _look_at_archives(self) -> None:
-        """Look at every archive's file, and have those read in full that had been missing and are back."""
-        self.backups.catalog.check_files()
-        back = {record.backup_id for record in self.backups.catalog.come_back()}
-        for backup_id in back - self._asked_to_verify:
-            try:
-                self.backups.verify(backup_id, by="")
-            except StorageError as error:
-                logger.error("verifying backup %s could not be asked for: %s", backup_id, error)
-        self._asked_to_verify = back  # once for each time that it comes back, whatever comes of it
-
-    def _put_in_order(self) -> None:
-        self._sweep()
-        reserve.keep(self.settings.data_folder)
-        self._close_records()
-        for record in self.backups.catalog.rebuild():
-            logger.warning("the record of backup %s was brought back from beside its archive", record.backup_id)
-        self.trash.settle()
-
-    def _sweep(self) -> None:
-        jsonfiles.sweep_drafts(self.settings.data_folder)
-        self.staging.sweep(in_use=self._is_alive)
-        self.logs.exports.sweep()
 
     def _is_alive(self, job_id: str) -> bool:
         return self.locks.is_held(self.jobs.lock_name(job_id))
@@ -347,40 +290,6 @@ class Storage:
             self.embedded_trouble = error
         else:
             self.embedded_trouble = None
-
-    def _keep_embedded(self) -> None:
-        """Start it again when it has died, or when the process that ran it has ended."""
-        if self.embedded is not None and self.embedded.started:
-            self.embedded.ensure_running()
-
-    def _retry_scheduled(self) -> None:
-        """Ask again for the scheduled backups that pghaven's end or a lost connection kept from being made, while they
-        may be caught up on."""
-        names, window = self._names(), timedelta(hours=self.settings.catchup_hours)
-        for retry in retries.due(self.jobs.newest_first(), now=self.clock(), window=window):
-            name, slot = retry.job.database, str(retry.job.parameters["slot"])
-            if name not in names:
-                continue
-            try:
-                job, new = self.backups.take_scheduled(name, slot, **{retries.RETRY_OF: retry.job.job_id})
-                if new:
-                    self.scheduler.asked_again(name, retry.at, job.job_id)
-            except StorageError as error:
-                logger.error("the backup of %s could not be asked for again: %s", name, error)
-
-    def _ask_for_first_backups(self) -> None:
-        for profile in self.databases.all():
-            if profile.source is Source.EMBEDDED and self.embedded_trouble is not None:
-                continue
-            complete = self.backups.catalog.find(database=profile.name, states={BackupState.COMPLETE})
-            if any(record.ours for record in complete):
-                continue
-            if self.jobs.active(profile.name, JobKind.TAKE):
-                continue
-            try:
-                self.backups.take(profile.name, by="first backup")
-            except StorageError as error:
-                logger.error("the first backup of %s could not be asked for: %s", profile.name, error)
 
     # Building
 
@@ -625,6 +534,33 @@ class Storage:
             on_done=self._audit_alert,
         )
 
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            settings=self.settings,
+            clock=self.clock,
+            locks=self.locks,
+            redis=self.redis,
+            audit=self.audit,
+            staging=self.staging,
+            jobs=self.jobs,
+            runner=self.runner,
+            databases=self.databases,
+            backups=self.backups,
+            trash=self.trash,
+            retention=self.retention,
+            copying=self.copying,
+            copy_retention=self.copy_retention,
+            restores=self.restores,
+            proofs=self.proofs,
+            rereading=self.rereading,
+            logs=self.logs,
+            scheduler=self.scheduler,
+            alerts=self.alerts,
+            lookout=self.lookout,
+            is_alive=self._is_alive,
+            embedded=lambda: self.embedded,
+        )
+
     def _audit_alert(self, alert: Alert, delivery: Delivery) -> None:
         good = delivery.state is DeliveryState.DELIVERED
         self.audit.record(
@@ -638,34 +574,6 @@ class Storage:
 
     def _tell_of_end(self, job: Job) -> None:
         self.alerts.job_ended(self.lookout.job_end(job))
-
-    def _look_for_alerts(self) -> None:
-        self.alerts.look(self.lookout.look)
-
-    def _expire_copies(self) -> None:
-        for backup_id, destination in self.copy_retention.expire():
-            self.audit.record("copy_expired", actor="", subject=backup_id, destination=destination)
-
-    def _ticker(self) -> Ticker:
-        ticker = Ticker(locks=self.locks, clock=self.clock)
-        ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at the schedules", self.scheduler.look)
-        ticker.every(LOOK_AT_SCHEDULES_SECONDS, "a look at what is to be tried again", self._retry_scheduled)
-        ticker.every(LOOK_AT_ARCHIVES_SECONDS, "a look at the archives", self._look_at_archives)
-        ticker.every(SETTLE_SECONDS, "putting in order what ended jobs left", self._settle_and_sweep)
-        ticker.every(SWEEP_SECONDS, "sweeping", self._sweep)
-        ticker.every(PROVE_SECONDS, "a look at what is to be proven", self.proofs.look)
-        ticker.every(PROVE_SECONDS, "a look at what is to be read again", self.rereading.look)
-        ticker.every(LOOK_AT_NIGHT_SECONDS, "retention", self.retention.nightly)
-        ticker.every(LOOK_AT_NIGHT_SECONDS, "log retention", self.logs.cleanup.nightly)
-        ticker.every(SWEEP_SECONDS, "erasing what was in the trash for long enough", self.trash.settle)
-        ticker.every(SETTLE_SECONDS, "exports that were kept for long enough", self.logs.exports.sweep)
-        ticker.every(LOOK_AT_COPIES_SECONDS, "a look at the copies", self.copying.look)
-        ticker.every(SWEEP_SECONDS, "old copies", self._expire_copies)
-        ticker.every(LOOK_AT_ALERTS_SECONDS, "a look at what is to be told", self._look_for_alerts)
-        ticker.every(LOOK_AT_EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
-        if self.redis:
-            ticker.every(LOOK_AT_REDIS_SECONDS, "a look at Redis", self.redis.look)
-        return ticker
 
 
 def _prepare(folder: Path) -> Path:

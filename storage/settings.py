@@ -15,6 +15,8 @@ from storage.errors import Invalid, say
 from storage.secret import Secret
 
 DATABASE_VARIABLES = ("DATABASE_URL", "DSN", "PG_DATABASE_URL")
+LEAST_KEY = 16
+"""Characters of a SECRET_KEY. A stored password is no safer than the key is hard to guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Settings:
             scratch_database_url=_secret(environment, "SCRATCH_DATABASE_URL"),
             prove_every_days=_whole(environment, "PROVE_EVERY_DAYS", defaults.prove_every_days, least=0, most=365),
             pg_bin_dirs=tuple(Path(part) for part in environment.get("PG_BIN_DIRS", "").split(os.pathsep) if part),
-            secret_key=_secret(environment, "SECRET_KEY"),
+            secret_key=_key(environment),
             redis_url=_secret(environment, "REDIS_URL"),
             admin_password=_secret(environment, "ADMIN_PASSWORD"),
             time_zone=_zone(environment),
@@ -172,11 +174,24 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
 
 
 def _zone(environment: Mapping[str, str]) -> str:
-    name = environment.get("TIMEZONE") or environment.get("TZ") or "UTC"
+    variable = "TIMEZONE" if environment.get("TIMEZONE") else "TZ"
+    zone = environment.get(variable) or "UTC"
     try:
-        ZoneInfo(name)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise Invalid(
-            say("“%(name)s” is not a time zone; use a name such as Europe/Berlin.", name=name[:80])
-        ) from error
-    return name
+            say("%(name)s is “%(value)s”, which is not a time zone; use a name such as Europe/Berlin.",
+                name=variable, value=zone[:80])
+        ) from error  # fmt: skip
+    return zone
+
+
+def _key(environment: Mapping[str, str]) -> Secret | None:
+    key = _secret(environment, "SECRET_KEY")
+    if key is not None and len(key.reveal) < LEAST_KEY:
+        raise Invalid(
+            say("SECRET_KEY has %(count)s characters; it must have %(least)s at least.",
+                count=len(key.reveal), least=LEAST_KEY),
+            advice=say("A good one is printed by: openssl rand -hex 32"),
+        )  # fmt: skip
+    return key

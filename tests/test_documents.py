@@ -45,6 +45,23 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"`pghaven {name}" in README
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_that_a_page_names_is_one_of_its_command(page: str) -> None:
+    known = dict(commands())
+    wrong, seen = [], 0
+    for line in (ROOT / page).read_text("utf-8").splitlines():
+        for call in re.split(r"\bpghaven (?=[a-z])", line)[1:]:
+            words = re.findall(r"[a-z-]+", call.partition("`")[0])
+            command = next((known[name] for n in (3, 2, 1) if (name := " ".join(words[:n])) in known), None)
+            if command is not None:
+                seen += 1
+                there = {"--help", "--json"} | {opt for parameter in command.params for opt in parameter.opts}
+                named = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", call)
+                wrong += [(line, option) for option in named if option not in there]
+    assert wrong == []
+    assert seen > 20 or page != "README.md"
+
+
 def test_every_setting_is_described_in_the_readme_and_no_other() -> None:
     table = README.split("## Settings")[1].split("\n## ")[0]
     described = {

@@ -18,7 +18,7 @@ LAYERS: dict[str, float] = {
     "postgres": 2, "schema": 2,
     "schedules": 3.2, "jobs": 3, "databases": 3.5, "applications": 3,
     "backups": 4, "restores": 4.5, "proofs": 4.7, "bundles": 4, "sync": 4, "logs": 4.3, "accounts": 4,
-    "lookout": 4.8, "opening": 5,
+    "lookout": 4.8, "upkeep": 4.9, "opening": 5,
 }  # fmt: skip
 """Imports go from higher to lower numbers; within one number only a folder's own modules."""
 

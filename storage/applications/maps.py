@@ -79,12 +79,6 @@ def log_tables(application: ApplicationMap, tables: Collection[str]) -> tuple[st
     return tuple(table for log in application.log_tables if (table := qualified(application, log.table, tables)))
 
 
-def log_tables_among(tables: Collection[str], extra_folder: Path | None = None) -> tuple[str, ...]:
-    """Name the log tables among `tables` ("schema.table"): none where no map recognises the database."""
-    application = recognise(load_maps(extra_folder), tables)
-    return log_tables(application, tables) if application else ()
-
-
 def qualified(application: ApplicationMap, table: str, tables: Collection[str]) -> str | None:
     """Find a table of the map among `tables` ("schema.table"): in the schema where the application lives."""
     if "." in table:

@@ -145,7 +145,9 @@ def disk_full(folder: Path, *, free: int, needed: int) -> StorageError:
             needed_bytes=needed,
             free_bytes=free,
         ),
-        advice=say("Make room, or point BACKUP_STORAGE_PATH at a larger disk."),
+        advice=say(
+            "Make room, or point BACKUP_STORAGE_PATH at a larger disk. SPACE_RESERVE_MB says how much has to stay free."
+        ),
     )
 
 

@@ -60,12 +60,6 @@ def install(major: int, tools_folder: Path, report: Report = lambda message: Non
     return _working(final, release)
 
 
-def installed_majors(tools_folder: Path) -> tuple[int, ...]:
-    """The majors that `install` has published here, newest first; whether they run, `programs` finds out."""
-    folders = programs.tools_bin_folders(tools_folder)
-    return tuple(dict.fromkeys(int(folder.parent.name.split(".")[0]) for folder in folders))
-
-
 def releases(lock: Path = LOCK) -> Mapping[int, Release]:
     """What can be installed, by major."""
     found: dict[int, Release] = {}

@@ -64,10 +64,6 @@ class Ticker:
         self._scheduler.run_pending()
         self._heartbeat = self._clock()
 
-    def tick_all(self) -> None:
-        """Do everything now, due or not."""
-        self._scheduler.run_all()
-
     def _supervise(self) -> None:
         """Keep one thread ticking. What its loop catches does not end it; what ends it all the same does so once."""
         while not self._stopping.is_set():

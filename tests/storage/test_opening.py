@@ -505,25 +505,25 @@ def test_a_scheduled_backup_whose_server_was_away_is_tried_again_until_it_is_the
     tries = [storage.runner.run_here(job)]
     for minutes in (2, 5):
         clock.forward(minutes=minutes - 1)
-        storage._retry_scheduled()
+        storage.upkeep.retry_scheduled()
         assert storage.jobs.active() == []
         clock.forward(minutes=1)
         if minutes == 5:
             storage.databases.change("shop", empty_database)
-        storage._retry_scheduled()
+        storage.upkeep.retry_scheduled()
         [job] = storage.jobs.active()
         tries.append(storage.runner.run_here(job))
     assert [one.state for one in tries] == [JobState.FAILED, JobState.FAILED, JobState.COMPLETED]
     assert {one.parameters["slot"] for one in tries} == {to_text(slot)}
     clock.forward(minutes=30)
-    storage._retry_scheduled()
+    storage.upkeep.retry_scheduled()
     assert storage.jobs.active() == []
     storage.stop()
 
 
 def every_minute(storage: Storage) -> None:
     """What the schedule thread does when everything is due."""
-    storage.ticker.tick_all()
+    storage.ticker._scheduler.run_all()
 
 
 def test_a_scheduled_backup_in_whose_middle_pghaven_was_killed_is_tried_once_more_at_the_next_start(

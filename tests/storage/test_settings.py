@@ -63,8 +63,18 @@ def test_a_secret_and_its_file_at_once_are_an_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_time_zone_is_refused() -> None:
-    with pytest.raises(Invalid, match="time zone"):
-        Settings.from_environment({"TIMEZONE": "Mars/Olympus"})
+    for name in ("TIMEZONE", "TZ"):
+        with pytest.raises(Invalid, match=f"{name} is “Mars/Olympus”, which is not a time zone"):
+            Settings.from_environment({name: "Mars/Olympus"})
+
+
+def test_a_key_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k" * 15)
+    for short in ({"SECRET_KEY": "k" * 15}, {"SECRET_KEY_FILE": str(tmp_path / "key")}):
+        with pytest.raises(Invalid, match="SECRET_KEY has 15 characters; it must have 16"):
+            Settings.from_environment(short)
+    key = Settings.from_environment({"SECRET_KEY": "k" * 16}).secret_key
+    assert key is not None and key.reveal == "k" * 16
 
 
 def test_folders_become_absolute() -> None:

@@ -46,7 +46,8 @@ class HubRefusal:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportQuery:
     excludeLogs: Literal["true", "false"] = "false"
-    mode: Literal["full", "excludeLogs", "ledgerOnly"] = "full"
+    mode: str = "full"
+    """full, excludeLogs or ledgerOnly; any other is full, as claude-code-hub has it."""
     database: str = ""
     """The name of a database here; without it the default one."""
 

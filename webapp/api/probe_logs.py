@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from storage.clock import to_text
-from storage.errors import Invalid, Message, say
+from storage.errors import Invalid
 from webapp.answers import answer
 from webapp.api.hub import TAG, HubRefusal, Unusable, bp, database_asked_for
 from webapp.current import storage
 from webapp.openapi import described
 from webapp.permissions import requires
+from webapp.queries import whole_number
 
 USUAL, MOST = 200, 1000
 MOST_OFFSET = 10_000_000
@@ -63,11 +64,11 @@ class ProbeLog:
 @described({200: ProbeLog}, tag=TAG, query=ProbeLogQuery, refused=HubRefusal, refusals=(400, 404, 500, 503))
 def probe_logs() -> Response:
     """Checks of an endpoint, newest first."""
-    endpoint = _whole("endpointId", None, most=2**31 - 1)
-    limit = _whole("limit", USUAL, least=1, most=MOST)
-    offset = _whole("offset", 0, most=MOST_OFFSET)
     database = database_asked_for("")
     try:
+        endpoint = whole_number("endpointId", usual=None, most=2**31 - 1)
+        limit = whole_number("limit", usual=USUAL, least=1, most=MOST)
+        offset = whole_number("offset", usual=0, most=MOST_OFFSET)
         found, logs = storage().logs.probes.documents(database, str(endpoint), limit=limit, offset=offset)
     except Invalid as error:
         raise Unusable(error.cause, advice=error.advice) from error
@@ -77,19 +78,6 @@ def probe_logs() -> Response:
             "logs": [{name: _value(value) for name, value in row.items()} for row in logs],
         }
     )
-
-
-def _whole(name: str, otherwise: int | None, *, least: int = 0, most: int) -> int:
-    text = request.args.get(name, "").strip()
-    if not text and otherwise is not None:
-        return otherwise
-    if not (text.isascii() and text.isdigit()) or len(text) > 12 or not least <= int(text) <= most:
-        raise Unusable(_refusal(name, least, most))
-    return int(text)
-
-
-def _refusal(name: str, least: int, most: int) -> Message:
-    return say("%(name)s must be a whole number from %(least)s to %(most)s.", name=name, least=least, most=most)
 
 
 def _camel(name: str) -> str:

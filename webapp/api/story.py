@@ -18,6 +18,7 @@ from storage.jobs.model import Job, JobKind, JobState
 from storage.restores.request import Mode, RestoreRequest
 from webapp import streams
 from webapp.answers import answer
+from webapp.api.hub import database_asked_for
 from webapp.audited import audited
 from webapp.bodies import json_object
 from webapp.current import current_name, storage
@@ -25,6 +26,7 @@ from webapp.errors import status_of, with_headers
 from webapp.language import sentences, translated
 from webapp.openapi import described, shown
 from webapp.permissions import requires
+from webapp.queries import whole_number
 
 bp = Blueprint("story", __name__)
 
@@ -132,7 +134,7 @@ class RestoreOrder:
 @described({200: BackupStatus}, tag=TAG, query=DatabaseQuery, refused=StoryRefusal, refusals=(404,))
 def backup_status() -> Response:
     """How the newest backup that has ended went."""
-    newest = next(iter(_ended(_database(request.args.get("database", "")))), None)
+    newest = next(iter(_ended(database_asked_for(""))), None)
     if newest is None:
         return answer({})
     facts = _metadata(newest)
@@ -153,8 +155,8 @@ def backup_status() -> Response:
 def history() -> Response:
     """Backups that have ended, newest first; those of the last 30 days unless asked otherwise."""
     arguments = request.args
-    limit = _whole(arguments.get("limit", ""), "limit", usual=50, least=1, most=100)
-    offset = _whole(arguments.get("offset", ""), "offset", usual=0, least=0)
+    limit = whole_number("limit", usual=50, least=1, most=100)
+    offset = whole_number("offset", usual=0, most=10**9)
     status = arguments.get("status", "")
     if status not in ("", "success", "failed"):
         raise Invalid(say("status is success or failed."))
@@ -163,7 +165,7 @@ def history() -> Response:
     since = _moment(arguments.get("startDate", ""), "startDate") or min(now, until) - USUAL_SPAN
     found = [
         record
-        for record in _ended(_database(arguments.get("database", "")))
+        for record in _ended(database_asked_for(""))
         if since <= record.started_at <= until and status in ("", _status(record))
     ]
     return answer(
@@ -202,8 +204,8 @@ def take() -> Response:
 
     One that takes longer than `wait` goes on, and is answered with 202 and its address in Location.
     """
-    wait = _whole(request.args.get("wait", ""), "wait", usual=WAIT_SECONDS, least=0, most=3600)
-    database = _database(request.args.get("database", "") or _text(_body(), "database"))
+    wait = whole_number("wait", usual=WAIT_SECONDS, most=3600)
+    database = database_asked_for(_text(_body(), "database"))
     if not storage().working:
         raise Unavailable(say("pghaven is starting or stopping, and carries out no jobs."))
     if storage().jobs.active(database, JobKind.TAKE):
@@ -261,15 +263,6 @@ class _AlreadyTaking(Invalid):
 
 
 class _BackupFailed(Invalid): ...
-
-
-def _database(name: str) -> str:
-    if name:
-        return storage().databases.get(name).name
-    default = storage().databases.default()
-    if default is None:
-        raise NotFound(say("There is no database yet."))
-    return default.name
 
 
 def _ended(database: str) -> list[BackupRecord]:
@@ -390,14 +383,6 @@ def _text(body: dict[str, Any], name: str, *, needed: bool = False) -> str:
     if not isinstance(value, str) or (needed and not value):
         raise Invalid(say("%(name)s should be a text that is not empty.", name=name))
     return value
-
-
-def _whole(text: str, name: str, *, usual: int, least: int, most: int = 10**9) -> int:
-    if not text:
-        return usual
-    if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
-        raise Invalid(say("%(name)s is a whole number from %(least)s to %(most)s.", name=name, least=least, most=most))
-    return int(text)
 
 
 def _moment(text: str, name: str, *, end: bool = False) -> datetime | None:

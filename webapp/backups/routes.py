@@ -20,6 +20,7 @@ from webapp.current import current_name, storage, wants_json
 from webapp.language import who
 from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
+from webapp.queries import whole_number
 
 bp = Blueprint("backups", __name__)
 
@@ -110,11 +111,11 @@ class BackupsQuery(ListQuery):
 
 @bp.get("/api/backups")
 @requires("see backups")
-@described({200: list[Document]}, tag="pghaven", query=BackupsQuery, refusals=(404,))
+@described({200: list[Document]}, tag="pghaven", query=BackupsQuery, refusals=(404, 422))
 def api_index() -> AnyResponse:
     """Newest first, without their tables; `database` narrows, `limit` is at most 1000."""
     database = request.args.get("database") or None
-    limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
+    limit = whole_number("limit", usual=100, least=1, most=1000)
     found = storage().backups.catalog.find(database=database)
     if database and not found:
         storage().databases.get(database)  # a name that nobody knows is a mistake, not an empty list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +25,44 @@ def restores() -> None:
     """Bring data back from a backup: all of it or nothing."""
 
 
-def _with_target(command: Any) -> Any:
-    command = click.option("--replace", is_flag=True, help="In place of the present database, which is kept.")(command)
-    command = click.option("--into", metavar="NEWNAME", help="Into a new database of this name.")(command)
-    command = click.option("--on", metavar="DATABASE", default="", help="On the server of another database here.")(
-        command
-    )
-    command = click.option("--no-logs", is_flag=True, help="Without the rows of log tables.")(command)
-    command = click.option(
-        "--tables", metavar="A,B", default="", help="Only the rows of these tables, in place of those that are there."
-    )(command)
-    command = click.option("--data-only", is_flag=True, help="The rows of all tables, in place of those there.")(
-        command
-    )
-    command = click.option(
+_TARGET = (
+    click.argument("backup_id", metavar="ID"),
+    click.option("--into", metavar="NEWNAME", help="Into a new database of this name."),
+    click.option("--replace", is_flag=True, help="In place of the present database, which is kept."),
+    click.option(
         "--merge", is_flag=True, help="Add the tables and rows that the present database lacks; what it has stays."
-    )(command)
-    command = click.option("--schema-only", is_flag=True, help="Without any rows.")(command)
-    return click.argument("backup_id", metavar="ID")(command)
+    ),
+    click.option(
+        "--tables", metavar="A,B", default="", help="Only the rows of these tables, in place of those that are there."
+    ),
+    click.option("--data-only", is_flag=True, help="The rows of all tables, in place of those there."),
+    click.option("--schema-only", is_flag=True, help="Without any rows."),
+    click.option("--no-logs", is_flag=True, help="Without the rows of log tables."),
+    click.option("--on", metavar="DATABASE", default="", help="On the server of another database here."),
+)
+
+
+def _with_target(command: Callable[..., int]) -> Any:
+    """What is to be put where, as the one request that these options make."""
+
+    @wraps(command)
+    def with_request(backup_id: str, **given: Any) -> int:
+        return command(_request(backup_id, **{name: given.pop(name) for name in _ASKED}), **given)
+
+    decorated = with_request
+    for option in reversed(_TARGET):
+        decorated = option(decorated)
+    return decorated
 
 
 @restores.command()
 @_with_target
 @answers.with_json
-def plan(
-    backup_id: str,
-    into: str | None,
-    replace: bool,
-    on: str,
-    no_logs: bool,
-    schema_only: bool,
-    tables: str,
-    data_only: bool,
-    merge: bool,
-    as_json: bool,
-) -> int:
+def plan(request: RestoreRequest, as_json: bool) -> int:
     """Say what restoring the backup ID would do, and what stands against it. Nothing is changed.
 
     Fails when something does, as the restore itself would.
     """
-    request = _request(
-        backup_id,
-        into=into,
-        replace=replace,
-        on=on,
-        no_logs=no_logs,
-        schema_only=schema_only,
-        tables=tables,
-        data_only=data_only,
-        merge=merge,
-    )
     with opened() as storage:
         planned = storage.restores.plan(request)
     if as_json:
@@ -95,47 +84,22 @@ def plan(
 @destinations.with_identity
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name to be typed.")
 @answers.with_json
-def run(
-    backup_id: str,
-    into: str | None,
-    replace: bool,
-    on: str,
-    no_logs: bool,
-    schema_only: bool,
-    tables: str,
-    data_only: bool,
-    merge: bool,
-    destination: str,
-    identity: Path | None,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def run(request: RestoreRequest, destination: str, identity: Path | None, yes: bool, as_json: bool) -> int:
     """Restore the backup ID, compare every table with what was counted when it was taken, then give it its name.
 
     With --replace, a snapshot of the present database is taken first, and it stays as NAME_before_TIME. Until the names
     are swapped, Ctrl-C and every failure leave it as it was.
     """
-    request = _request(
-        backup_id,
-        into=into,
-        replace=replace,
-        on=on,
-        no_logs=no_logs,
-        schema_only=schema_only,
-        tables=tables,
-        data_only=data_only,
-        merge=merge,
-    )
     with opened() as storage:
-        storage.settle()  # a killed command may have left its database beside the one that is meant
+        storage.upkeep.settle()  # a killed command may have left its database beside the one that is meant
         catalog = storage.backups.catalog
-        if destination and not catalog.check_file(catalog.get(backup_id)).good:
-            fetched = destinations.fetched(storage, backup_id, destination, identity)
+        if destination and not catalog.check_file(catalog.get(request.backup_id)).good:
+            fetched = destinations.fetched(storage, request.backup_id, destination, identity)
             if code := foreground.answer_for(fetched, as_json=as_json):
                 return code
         confirmed = _confirmed(storage, request, yes=yes) if request.mode.changes_present else ""
         job, ours = storage.restores.start(request, by=answers.who(), confirmed=confirmed, background=False)
-        audited(storage, "restore_requested", request.target or job.database, backup=backup_id,
+        audited(storage, "restore_requested", request.target or job.database, backup=request.backup_id,
                 mode=request.mode.value, job=job.job_id)  # fmt: skip
         job = foreground.carry_out(storage, job, ours=ours)
         if code := foreground.answer_for(job, as_json=as_json):
@@ -161,7 +125,7 @@ def undo(restore_id: str, drop: bool, as_json: bool) -> int:
     the restore is restored in its place.
     """
     with opened() as storage:
-        storage.settle()
+        storage.upkeep.settle()
         job, ours = storage.restores.undo(restore_id, by=answers.who(), drop=drop, background=False)
         audited(storage, "restore_undo_requested", storage.restores.get(restore_id).target, restore=restore_id,
                 drop=drop, job=job.job_id)  # fmt: skip
@@ -183,7 +147,7 @@ def undo(restore_id: str, drop: bool, as_json: bool) -> int:
 def kept(as_json: bool) -> None:
     """List the databases that restores have kept from before. They take room on their servers."""
     with opened() as storage:
-        storage.settle()
+        storage.upkeep.settle()
         found = storage.restores.kept()
     if as_json:
         return answers.document([_facts(record) for record in found])
@@ -217,7 +181,7 @@ def drop(restore_id: str, yes: bool, as_json: bool) -> None:
 def list_(as_json: bool) -> None:
     """List restores, newest first."""
     with opened() as storage:
-        storage.settle()
+        storage.upkeep.settle()
         found = storage.restores.all()
     if as_json:
         return answers.document([_facts(record) for record in found])
@@ -245,6 +209,9 @@ def _typed(name: str) -> str:
             advice=say("Add --yes to drop %(database)s.", database=name),
         )
     return str(click.prompt(f"Type {name} to drop it", err=True))
+
+
+_ASKED = ("into", "replace", "on", "no_logs", "schema_only", "tables", "data_only", "merge")
 
 
 def _request(

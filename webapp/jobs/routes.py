@@ -17,6 +17,7 @@ from webapp.current import current_name, storage, wants_fragment, wants_json
 from webapp.jobs.milestones import milestone
 from webapp.openapi import Document, ListQuery, described
 from webapp.permissions import requires
+from webapp.queries import whole_number
 from webapp.unchanged import stamp_of
 from webapp.visible_jobs import the_job, visible
 
@@ -110,10 +111,10 @@ def cancel(job_id: str) -> AnyResponse:
 
 @bp.get("/api/jobs")
 @requires("see backups")
-@described({200: list[Document]}, tag="pghaven", query=ListQuery)
+@described({200: list[Document]}, tag="pghaven", query=ListQuery, refusals=(422,))
 def api_index() -> AnyResponse:
     """Jobs, newest first; `limit` is at most 1000."""
-    limit = min(1000, max(1, request.args.get("limit", 100, type=int)))
+    limit = whole_number("limit", usual=100, least=1, most=1000)
     return answer([job.to_json() for job in visible(storage().jobs.newest_first())[:limit]])
 
 

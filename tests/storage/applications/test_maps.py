@@ -105,20 +105,25 @@ def test_a_database_is_recognised_in_whatever_schema_its_tables_are(schema: str)
     assert maps.log_tables(found, tables) == (f"{schema}.message_request", f"{schema}.provider_endpoint_probe_logs")
 
 
+def log_tables_of(tables: set[str]) -> tuple[str, ...]:
+    found = maps.recognise(maps.load_maps(), tables)
+    assert found is not None
+    return maps.log_tables(found, tables)
+
+
 def test_tables_of_two_schemas_do_not_make_one_application() -> None:
     tables = in_schema("one", HUB_TABLES - {"keys"}) | {"two.keys"}
     assert maps.recognise(maps.load_maps(), tables) is None
-    assert maps.log_tables_among(tables) == ()
 
 
 def test_public_is_preferred_to_a_copy_beside_it() -> None:
     tables = in_schema("archive_of_2024", HUB_TABLES) | in_schema("public", HUB_TABLES)
-    assert maps.log_tables_among(tables) == ("public.message_request", "public.provider_endpoint_probe_logs")
+    assert log_tables_of(tables) == ("public.message_request", "public.provider_endpoint_probe_logs")
 
 
 def test_a_log_table_that_is_not_there_is_left_out() -> None:
     tables = in_schema("public", HUB_TABLES - {"provider_endpoint_probe_logs"})
-    assert maps.log_tables_among(tables) == ("public.message_request",)
+    assert log_tables_of(tables) == ("public.message_request",)
 
 
 def test_a_map_may_name_the_schema_itself() -> None:

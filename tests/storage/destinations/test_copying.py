@@ -348,7 +348,7 @@ def test_what_is_older_than_a_destination_keeps_is_deleted_there(storage: Storag
     )
     for record in (old, new):
         copy_now(storage, record, "short")
-    storage.ticker.tick_all()
+    storage.ticker._scheduler.run_all()
     recorded = [line for path in storage.audit.folder.glob("*.jsonl") for line in map(json.loads, path.open())]
     expired_ones = [line for line in recorded if line["action"] == "copy_expired"]
     assert [(line["subject"], line["facts"]["destination"]) for line in expired_ones] == [(old.backup_id, "short")]

@@ -76,6 +76,10 @@ def a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tools.Release:
     return release
 
 
+def installed(folder: Path) -> list[int]:
+    return [int(one.parent.name.partition(".")[0]) for one in programs.tools_bin_folders(folder)]
+
+
 def test_what_is_installed_is_whole_open_to_other_accounts_and_ours(a_release: tools.Release, tmp_path: Path) -> None:
     folder = tmp_path / "the tools"
     before = os.umask(0o077)
@@ -85,7 +89,7 @@ def test_what_is_installed_is_whole_open_to_other_accounts_and_ours(a_release: t
         os.umask(before)
 
     assert (installation.version, installation.has_server) == ("16.99", True)
-    assert tools.installed_majors(folder) == (16,)
+    assert installed(folder) == [16]
     assert [path.name for path in folder.iterdir()] == [a_release.version]
     program = installation.program("postgres").stat()
     assert (oct(program.st_mode)[-3:], program.st_uid) == ("755", os.geteuid())
@@ -111,7 +115,7 @@ def test_the_set_up_fetches_a_major_only_where_it_is_not_there(
     monkeypatch.delenv("PG_BIN_DIRS", raising=False)
     asked = ["16", str(tmp_path / "tools"), "--if-not-there"]
     assert tools.main(asked) == 0
-    assert tools.installed_majors(tmp_path / "tools") == (16,)
+    assert installed(tmp_path / "tools") == [16]
     monkeypatch.setattr(tools, "install", lambda *_: pytest.fail("fetched again"))
     assert tools.main(asked) == 0
 
@@ -147,6 +151,6 @@ def test_a_real_release_can_be_installed_and_answers() -> None:
     installation = tools.install(16, folder)
     assert (installation.major, installation.has_server, installation.zstd) == (16, True, True)
     assert installation.libraries == installation.folder.parent / "lib"
-    assert 16 in tools.installed_majors(folder)
+    assert 16 in installed(folder)
     version = [installation.program("postgres"), "--version"]
     assert installation.version in subprocess.check_output(version, env=installation.environment(), text=True)

@@ -184,6 +184,10 @@ def test_the_json_twin_has_what_scripts_rely_on(admin: Browser, storage: Storage
     assert listed["id"] == record.backup_id
     assert "tables" not in listed
     assert admin.get("/api/backups?database=nobody").status_code == 404
+    for limit in ("abc", "0", "1001", "-1", "٣"):
+        for address in ("/api/backups", "/api/jobs"):
+            refused = admin.get(address, query_string={"limit": limit})
+            assert refused.status_code == 422 and "limit must be a whole number from 1 to 1000" in refused.text
 
 
 def test_the_page_speaks_chinese(admin: Browser, storage: Storage) -> None:
