@@ -191,7 +191,8 @@ def _delete(session: Session, batch: Batch, statements: _Statements) -> tuple[in
     try:
         with session.transaction():
             added_up = _ask(session, quick.adding_up, batch)
-            gone, _ = _ask(session, quick.deleting, batch)
+            # Where nothing lies in this state, nothing is looked for twice.
+            gone = _ask(session, quick.deleting, batch)[0] if added_up[0] else 0
             if gone == added_up[0]:
                 return added_up
             raise psycopg.Rollback
