@@ -14,20 +14,22 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-import xlsxwriter
 from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
-from xlsxwriter.format import Format as CellFormat
-from xlsxwriter.worksheet import Worksheet
 
 from storage.applications.usage import Kind
 from storage.logs.rowset import Cell, RowSet
 from storage.postgres.snapshot import Session
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
+    from xlsxwriter.format import Format as CellFormat
+    from xlsxwriter.worksheet import Worksheet
 
 ROWS_OF_A_SHEET = 1_048_575
 """A sheet has 1,048,576 rows (ECMA-376's limit in Excel); the first holds the headings."""
@@ -44,7 +46,10 @@ BY_DAY = "By day"
 def write(session: Session, rows: RowSet, path: Path, *, folder: Path, on_rows: Callable[[int], None]) -> int:
     """Write all rows into a workbook at `path`; returns how many. `on_rows` is told how many there are so far, and
     may end it by raising. What is half made lies in `folder`."""
-    book = xlsxwriter.Workbook(
+    # Loading it takes memory that only those who make workbooks should spend.
+    from xlsxwriter import Workbook
+
+    book = Workbook(
         str(path),
         {
             "constant_memory": True,
@@ -120,7 +125,7 @@ class _Day:
 
 
 class _Sheets:
-    def __init__(self, book: xlsxwriter.Workbook, rows: RowSet) -> None:
+    def __init__(self, book: Workbook, rows: RowSet) -> None:
         self._book, self._set, self.rows = book, rows, 0
         self._bold = book.add_format({"bold": True})
         self._forms = Forms(

@@ -63,18 +63,27 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
 def _run(storage: Storage, *, as_json: bool) -> None:
     # Before the port is asked for: whoever starts pghaven twice is told that it runs, and not of a port in use.
     storage.claim()
-    server = listen(create_app(storage), storage.settings)
+    app = create_app(storage)
+    server = listen(app, storage.settings)
     try:
         url = address(server, storage.settings)
         storage.tell_where(url)
         storage.start()
         _say_where(storage, url, as_json=as_json)
+        _warm(app)
         try:
             server.run()  # returns when a signal's SystemExit ends its loop
         finally:
             logger.info("stopping")
     finally:
         server.close()
+
+
+def _warm(app: Flask) -> None:
+    # Imported here for the reason given below.
+    from webapp import warming
+
+    warming.begin(app)
 
 
 def listen(application: Flask, settings: Settings) -> Server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,16 @@ MOST_PASSES = 4
 """How often what was in somebody's hands, or was moved meanwhile, is tried again."""
 PAUSE_SECONDS = 1.0
 _FIRST, _LEAST, _MOST = 1000, 100, 10_000
+_AT_LENGTH = {
+    "statement_timeout": "0",
+    "lock_timeout": "5s",
+    "enable_seqscan": "on",
+    # What is left of many rows are few, and the planner's numbers know nothing of it.
+    "max_parallel_workers_per_gather": "2",
+    "parallel_setup_cost": "0",
+    "parallel_tuple_cost": "0",
+}
+"""Settings for what goes through a whole table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,27 +141,40 @@ class _Run:
         daily = statistics.of(self.target)
         if daily is not None:
             statistics.ensure(self.session, daily)
+        walk = self._versions() if self.archived else self._first(before)
         for number in range(MOST_PASSES):
             missed = self.tally.in_the_way
-            self._pass(before, daily)
+            self._pass(walk, daily)
             # Also where nobody was in the way: a row that the application moves may be missed by going through blocks.
-            done = self.tally.rows >= self.expected and self.tally.in_the_way == missed
-            left = 0 if done else self._left()
+            if self.tally.rows >= self.expected and self.tally.in_the_way == missed:
+                return 0
+            left, walk = self._look_again(before)
             if not left or number == MOST_PASSES - 1:
                 return left
-            self.context.log(f"{left} rows are in use or were moved; trying those again")
-            self._pause()
+            self.context.log(f"{left} rows are left: in use, moved, or far from all others; going there")
+            if self.tally.in_the_way > missed:
+                self._pause()
         raise AssertionError("the last pass returns")
 
-    def _pass(self, before: TableFacts, daily: Daily | None) -> None:
-        """Go through all of it once."""
+    def _first(self, before: TableFacts) -> Iterator[Batch]:
+        return batches.of_table(
+            self.session, self.target, self.request, before, expected=self.expected, condition=self.condition
+        )
+
+    def _look_again(self, before: TableFacts) -> tuple[int, Iterator[Batch]]:
+        """How many rows are left, and the way to them."""
+        if self.archived:
+            return self._left(), self._versions()
+        places = self._at_length(lambda: batches.find_left(self.session, self.target, self.condition))
+        return sum(place.rows for place in places), batches.of_left(places, before)
+
+    def _pass(self, walk: Iterator[Batch], daily: Daily | None) -> None:
+        """Go one way to its end."""
         with ExitStack() as opened:
-            if self.archived:
-                # The versions that are in the archive stand in a table that only this session sees.
-                sessions, walk = [self.session], self._versions()
-            else:
-                sessions = list(opened.enter_context(deleting.workers(self.connection, self.session)))
-                walk = batches.of_table(self.session, self.target, self.request, before, expected=self.expected)
+            # The versions that are in the archive stand in a table that only this session sees.
+            sessions: Sequence[Session] = [self.session]
+            if not self.archived:
+                sessions = opened.enter_context(deleting.workers(self.connection, self.session))
             deleting.delete_all(
                 sessions, self.target, self.condition, walk, self.tally, daily=daily, after_each=self._after_each
             )
@@ -172,8 +195,7 @@ class _Run:
             done = until
 
     def _left(self) -> int:
-        if not self.archived:
-            return self._count()
+        """Archived versions that are there still."""
         statement = sql.SQL("SELECT count(*) FROM {} AS r, {} AS a WHERE {}").format(
             self.target.name, rows.ARCHIVED, rows.SAME_VERSION
         )
@@ -238,13 +260,11 @@ class _Run:
         """Something that may take long, and holds up nobody: it can be cancelled, and has no limit of time."""
 
         def without_limit() -> Any:
-            self.session.execute("SET statement_timeout = 0")
-            self.session.execute("SET lock_timeout = '5s'")
-            self.session.execute("SET enable_seqscan = on")
+            for name, value in _AT_LENGTH.items():
+                self.session.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
             result = work()
-            self.session.execute("RESET statement_timeout")
-            self.session.execute("RESET lock_timeout")
-            self.session.execute("RESET enable_seqscan")
+            for name in _AT_LENGTH:
+                self.session.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
             return result
 
         return patiently(self.session, without_limit, watch=self.context.checkpoint)

@@ -93,8 +93,8 @@ runner.run_here(job)
 
 def test_a_job_whose_process_was_killed_is_recorded_when_that_is_found(an_open_storage: Storage) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(an_open_storage.settings.data_folder)], check=False)
-    an_open_storage.settle()
+    an_open_storage.upkeep.settle()
     event = next(an_open_storage.audit.newest_first())
     assert (event.action, event.actor, event.subject, event.result) == ("backup_taken", "ana", "shop", "interrupted")
-    an_open_storage.settle()
+    an_open_storage.upkeep.settle()
     assert next(an_open_storage.audit.newest_first()) == event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -200,6 +201,48 @@ def test_after_a_cancelled_run_its_archive_and_its_job_say_how_many_rows_are_gon
     [archive] = small.cleanup.archives.of("hub")
     assert 0 < gone < archive.rows
     assert (archive.deleted, ended.result["rows"]) == (gone, gone)
+
+
+def test_rows_that_lie_alone_among_newer_ones_go_as_well(small: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample overlooks them; what is left after the first way through the table is looked for."""
+    monkeypatch.setattr(batches, "STRETCH", 16)
+    monkeypatch.setattr(batches, "SAMPLE", 2)
+    found: list[int] = []
+    find_left = batches.find_left
+
+    def noted(*arguments: Any) -> list[batches.Left]:
+        places = find_left(*arguments)
+        found.append(sum(place.rows for place in places))
+        return places
+
+    monkeypatch.setattr(batches, "find_left", noted)
+    small.fill(10_000)
+    small.rows(
+        "INSERT INTO message_request (created_at, user_id, key, provider_id, model, cost_usd)"
+        " SELECT now() - CASE WHEN n % 499 = 0 THEN interval '20 days' ELSE interval '1 minute' END,"
+        " 1, 'sk-ana', 1, 'alone', 1 FROM generate_series(1, 20000) n"
+    )
+    small.rows("VACUUM ANALYZE message_request")
+    before = small.sums()
+    preview = small.cleanup.preview("hub", CleanupRequest(before=days_ago(10)))
+    job = small.cleaned(preview.request)
+    assert job.result["rows"] == preview.rows and job.result["left"] == 0
+    assert small.cleanup.preview("hub", preview.request).rows == 0
+    assert found and 0 < found[0] <= 40, "the sample overlooked none, or too much"
+    assert small.sums() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "blocks"),
+    [
+        (0, 1, [0]),
+        (0, 8, list(range(8))),
+        (5, 14, [5, 6, 7, 8, 9, 10, 11, 13]),
+        (0, 512, [0, 73, 146, 219, 292, 365, 438, 511]),
+    ],
+)
+def test_a_sample_has_the_first_block_and_the_last(first: int, end: int, blocks: list[int]) -> None:
+    assert batches.sampled(first, end) == blocks
 
 
 def test_nothing_is_deleted_where_rows_of_another_table_would_go_with_them(small: Hub) -> None:

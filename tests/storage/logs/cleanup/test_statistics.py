@@ -131,7 +131,7 @@ def test_a_kill_between_batches_counts_no_row_twice_and_loses_none(small: Hub, a
     gone = len(everything) - len(small.ids())
     assert gone < preview.rows and (gone > 0) == (at == "cleanup:batch")
     assert small.sums() == before
-    small.storage.settle()
+    small.storage.upkeep.settle()
     ended = small.storage.jobs.get(job.job_id)
     assert ended.state is JobState.INTERRUPTED
     if at == "cleanup:batch":
