@@ -103,6 +103,25 @@ def test_no_page_sticks_out_sideways(pghaven: Pghaven, visit: Visit, signed_in: 
             assert wide <= width, (address, wide, page.evaluate(STICKS_OUT))
 
 
+def test_the_longest_name_sticks_out_nowhere(pghaven: Pghaven, visit: Visit, signed_in: Any) -> None:
+    page = visit(state=signed_in).page
+    page.set_viewport_size({"width": 320, "height": 800})
+    name = "a" + "_very" * 10 + "_long_name"
+    pghaven.cli("databases", "add", name, "postgresql://nobody@127.0.0.1:1/nothing", "--no-test")
+    try:
+        page.goto(f"{pghaven.url}databases/{name}")
+        page.get_by_role("button", name="Back up now").first.click()
+        expect(page.get_by_role("heading", name="Failed, after")).to_be_visible()
+        job = page.url.removeprefix(pghaven.url)
+        of_it = ("", "/status", "/schedule", "/retention", "/tables")
+        for address in ("", "history", "jobs", job, "system", *(f"databases/{name}{one}" for one in of_it)):
+            page.goto(pghaven.url + address)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 320, (address, wide, page.evaluate(STICKS_OUT))
+    finally:
+        pghaven.cli("databases", "remove", name, "--yes")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_read_heard_and_hit(pghaven: Pghaven, visit: Visit, signed_in: Any, scheme: Any) -> None:
     page = visit(state=signed_in).page
