@@ -48,18 +48,31 @@ class Lookout:
     def job_end(self, job: Job) -> JobEnd:
         taken, before = self._taken(job) if job.kind is JobKind.TAKE else (None, None)
         good = self._catalog.newest_good(job.database)
+        request = job.parameters.get("request", {}) if job.kind is JobKind.RESTORE else {}
+        backup = self._backup(str(request.get("backup_id") or ""))
         return JobEnd(
             kind=job.kind.value,
             database=job.database,
             state=job.state.value,
             at=job.ended_at or self._clock(),
-            target=str(job.result.get("target") or job.parameters.get("request", {}).get("target") or ""),
+            target=str(job.result.get("target") or request.get("target") or ""),
+            source=backup.database if backup else "",
+            mode=str(request.get("mode") or ""),
+            backup_at=backup.started_at if backup else None,
+            by=job.requested_by,
+            uploaded=backup is not None and not backup.ours,
             destination=str(job.parameters.get("destination") or ""),
             error=job.error,
             newest_good_at=good.started_at if good else None,
             taken=taken,
             before=before,
         )
+
+    def _backup(self, backup_id: str) -> BackupRecord | None:
+        try:
+            return self._catalog.get(backup_id) if backup_id else None
+        except NotFound:
+            return None
 
     def look(self) -> Look:
         now = self._clock()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST = ("base.html", "_pieces.html", "_states.html", "_strip.html", "overview/")
+FIRST = ("base.html", "_pieces.html", "_states.html", "_strip.html", "overview/", "jobs/_progress.html")
 """How the names of the templates begin that make the first page. The others are compiled when they are asked for: all
 of them would take memory for pages that nobody may look at."""
 

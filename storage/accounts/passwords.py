@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -34,9 +34,11 @@ _COMMON = frozenset(
     """.split()  # noqa: SIM905 a list of words reads better as words
 )
 
-# 19 MiB: what OWASP names as the least. Two at a time, so that a storm of sign-ins cannot eat the memory of the box.
+# 19 MiB: what OWASP names as the least.
 _hasher = PasswordHasher(time_cost=3, memory_cost=19 * 1024, parallelism=1)
-_turns = threading.BoundedSemaphore(2)
+# The C library keeps for every thread what a hash took in it. In one thread, one after the other, a storm of sign-ins
+# takes these 19 MiB once.
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
 
 
 def check_strength(password: Secret, *, name: str) -> None:
@@ -58,18 +60,20 @@ def check_strength(password: Secret, *, name: str) -> None:
 
 
 def hashed(password: Secret) -> str:
-    with _turns:
-        return _hasher.hash(password.reveal)
+    return _thread.submit(_hasher.hash, password.reveal).result()
 
 
 def matches(password_hash: str | None, password: Secret) -> bool:
     """Whether the password is right. Without a hash (no such account) it takes as long, and is wrong."""
-    with _turns:
-        try:
-            right = _hasher.verify(password_hash or _nobodys_hash(), password.reveal[:MOST_LETTERS])
-        except (VerificationError, InvalidHashError):
-            return False
-        return right and password_hash is not None
+    return _thread.submit(_matches, password_hash, password.reveal[:MOST_LETTERS]).result()
+
+
+def _matches(password_hash: str | None, password: str) -> bool:
+    try:
+        right = _hasher.verify(password_hash or _nobodys_hash(), password)
+    except (VerificationError, InvalidHashError):
+        return False
+    return right and password_hash is not None
 
 
 def is_outdated(password_hash: str) -> bool:

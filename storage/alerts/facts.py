@@ -30,6 +30,15 @@ class JobEnd:
     at: datetime
     target: str = ""
     """The database that a restore made or replaced."""
+    source: str = ""
+    """The database that the restored backup is of."""
+    mode: str = ""
+    """What a restore did, in the words of its request."""
+    backup_at: datetime | None = None
+    """When the restored backup was taken, or uploaded."""
+    by: str = ""
+    uploaded: bool = False
+    """The restored archive was uploaded."""
     destination: str = ""
     """Where a copy was to be made, or fetched from."""
     error: Mapping[str, Any] | None = None

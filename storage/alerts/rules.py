@@ -138,8 +138,32 @@ def _restored(end: JobEnd) -> Alert:
         at=end.at,
         database=end.database,
         title=say("%(target)s: the restore is done", target=end.target or end.database),
-        lines=(say("It was restored from a backup of %(database)s.", database=end.database),),
+        lines=_restored_lines(end),
     )
+
+
+def _restored_lines(end: JobEnd) -> tuple[Message, ...]:
+    """What was done, with which backup, and by whom."""
+    if end.mode == "undo":
+        lines = [say("A restore was undone: the database is as it was before.")]
+    elif end.backup_at is None:
+        lines = []
+    else:
+        of = {"source": end.source, "backup_at": to_text(end.backup_at)}
+        match end.mode, end.uploaded:
+            case ("merge", _):
+                lines = [say("Rows that were missing were added from the backup of %(source)s of %(backup_at)s.", **of)]
+            case ("tables", _):
+                lines = [say("Rows of tables were replaced from the backup of %(source)s of %(backup_at)s.", **of)]
+            case ("new", _):
+                lines = [say("A new database was made from the backup of %(source)s of %(backup_at)s.", **of)]
+            case _:
+                lines = [say("It was replaced from the backup of %(source)s of %(backup_at)s.", **of)]
+        if end.uploaded:
+            lines.append(say("That archive was uploaded: pghaven did not make it."))
+    if end.by:
+        lines.append(say("Asked for by %(who)s.", who=end.by))
+    return tuple(lines)
 
 
 _MENDED = {

@@ -8,8 +8,9 @@ from storage.backups.record import BackupRecord
 
 
 def last_proven(records: Iterable[BackupRecord]) -> BackupRecord | None:
-    """The backup with the newest proof that came off."""
-    proven = [record for record in records if record.proof and record.proof.good]
+    """The backup with the newest proof that came off; of an archive that somebody uploaded a proof says nothing of the
+    database."""
+    proven = [record for record in records if record.proven]
     return max(proven, key=lambda record: record.proof.at if record.proof else record.started_at, default=None)
 
 

@@ -259,6 +259,11 @@ class BackupRecord:
         return self.kind is not BackupKind.UPLOADED
 
     @property
+    def proven(self) -> bool:
+        """Whether it was restored for proof and counted as equal to its manifest, as far as the scratch server went."""
+        return self.ours and self.proof is not None and self.proof.good
+
+    @property
     def copied(self) -> bool:
         """Whether there is a good copy of it somewhere else."""
         return any(copy.state is CopyState.COMPLETE for copy in self.copies)

@@ -53,6 +53,13 @@ class Destinations:
                     folder=destination.prefix),
                 advice=say("Name a folder outside of it, on another disk if there is one."),
             )  # fmt: skip
+        folder = Path("/", destination.prefix)
+        if destination.scheme == "file" and not folder.is_dir() and not folder.parent.is_dir():
+            # Made here, it would lie on this machine's own disk and not on the one that is not mounted.
+            raise Invalid(
+                say("There is no folder %(folder)s on the machine of pghaven.", folder=str(folder.parent)),
+                advice=say("Look whether its disk is mounted, or make the folder, then add the destination."),
+            )
         for one in self.all():
             if one.name == destination.name:
                 raise Conflict(

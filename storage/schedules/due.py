@@ -36,7 +36,7 @@ def begins(schedule: Schedule, now: datetime, *, added_at: datetime | None = Non
     A moment after `now` was written by a clock that went wrong, and counts for nothing: a clock that was set back
     would otherwise end the backups until it had caught up.
     """
-    floors = (schedule.counts_from, schedule.paused_until, added_at, now - REMEMBERED)
+    floors = (schedule.counts_from, schedule.pause_ended, added_at, now - REMEMBERED)
     known = [moment for moment in floors if moment is not None and moment <= now]
     return max([min(schedule.decided_until, now), *known])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from storage.clock import from_required_text, from_text, to_text
@@ -32,12 +32,17 @@ class Schedule:
     def with_(self, **changes: Any) -> Schedule:
         return replace(self, **changes)
 
+    @property
+    def pause_ended(self) -> datetime | None:
+        """The last moment of the pause: a slot at its very end runs."""
+        return None if self.paused_until is None else self.paused_until - timedelta(microseconds=1)
+
     def paused(self, now: datetime) -> bool:
         return self.paused_until is not None and now < self.paused_until
 
     def runs(self, now: datetime, count: int = 5) -> tuple[cron.Run, ...]:
         """The next runs; those of a paused schedule come after its pause."""
-        after = self.paused_until if self.paused_until is not None and self.paused(now) else now
+        after = self.pause_ended if self.pause_ended is not None and self.paused(now) else now
         return cron.runs(self.expression, self.zone, after=after, count=count)
 
     def to_json(self) -> dict[str, Any]:

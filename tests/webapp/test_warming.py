@@ -5,11 +5,8 @@ from __future__ import annotations
 import pytest
 from jinja2 import Environment
 
-from storage.accounts.permissions import Role
 from storage.opening import Storage
-from storage.secret import Secret
 from tests.builders import a_backup
-from tests.webapp.conftest import PASSWORD
 from tests.webapp.seeding import keep, register
 from webapp import create_app, warming
 
@@ -17,7 +14,6 @@ from webapp import create_app, warming
 def test_after_warming_no_part_of_the_overview_is_compiled_any_more(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.accounts.add("ana", Role.ADMIN, Secret(PASSWORD))
     register(storage, "shop")
     keep(storage, a_backup("shop"))
     app = create_app(storage)

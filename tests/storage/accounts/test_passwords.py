@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -64,3 +66,29 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password() -> None:
 
 def test_a_hash_that_cannot_be_read_lets_nobody_in() -> None:
     assert not passwords.matches("not a hash", GOOD)
+
+
+STORM = """
+import threading
+from storage.accounts import passwords
+from storage.secret import Secret
+
+def taken():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) // 1024
+
+kept = passwords.hashed(Secret("seven herons on the pier"))
+before = taken()
+threads = [
+    threading.Thread(target=lambda: [passwords.matches(kept, Secret("a wrong one, certainly")) for _ in range(4)])
+    for _ in range(16)
+]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(taken() - before)
+"""
+
+
+def test_a_storm_of_wrong_passwords_takes_the_memory_of_one() -> None:
+    """In a process of its own: 16 threads, each with wrong passwords; in MiB, what it keeps more than after one."""
+    answer = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, check=True, timeout=60)
+    assert int(answer.stdout) < 2 * 19

@@ -13,6 +13,7 @@ from storage.alerts import letter, rules
 from storage.alerts.alerts import Alerts
 from storage.alerts.facts import DatabaseLook, JobEnd, Look, Standing, Taken
 from storage.alerts.model import Event, Limits
+from storage.clock import to_text
 from tests.builders import NOON, a_refusal
 from tests.conftest import StandingClock
 
@@ -69,6 +70,22 @@ def test_every_failed_restore_is_told_and_every_one_that_is_done() -> None:
     done = rules.of_job(an_end(kind="restore", target="shop_copy"), again.standing, LIMITS)
     assert (told(failed), told(again), told(done)) == ([Event.FAILED], [Event.FAILED], [Event.RESTORED])
     assert str(done.alerts[0].title) == "shop_copy: the restore is done"
+
+
+def restored(**facts: Any) -> list[str]:
+    end = an_end(kind="restore", target="shop_copy", source="hub", backup_at=NOON, by="ana", **facts)
+    [alert] = rules.of_job(end, Standing(), LIMITS).alerts
+    return [str(line) for line in alert.lines]
+
+
+def test_what_a_restore_did_is_told_with_whose_backup_and_by_whom() -> None:
+    of, who = f"the backup of hub of {to_text(NOON)}.", "Asked for by ana."
+    assert restored(mode="new") == [f"A new database was made from {of}", who]
+    assert restored(mode="replace") == [f"It was replaced from {of}", who]
+    assert restored(mode="merge") == [f"Rows that were missing were added from {of}", who]
+    assert restored(mode="tables") == [f"Rows of tables were replaced from {of}", who]
+    assert restored(mode="undo") == ["A restore was undone: the database is as it was before.", who]
+    assert restored(mode="replace", uploaded=True)[1] == "That archive was uploaded: pghaven did not make it."
 
 
 def test_copies_to_one_destination_say_nothing_of_another() -> None:

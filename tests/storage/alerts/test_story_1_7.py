@@ -55,6 +55,8 @@ def test_story_1_7_task_8_a_restore_that_is_done_is_told(an_open_storage: Storag
     assert storage.runner.run_here(job).state is JobState.COMPLETED
     body = hook.next()[2]
     assert (body["event"], body["title"]) == ("restored", f"{name}: the restore is done")
+    assert "A new database was made from the backup of shop of 20" in body["text"]
+    assert "Asked for by ana." in body["text"]
     with connect(storage.databases.get("shop").connection, application="tests") as session:
         session.execute(f'DROP DATABASE "{name}"')  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from storage.backups import retention
 from storage.backups.policies import Policy
+from storage.backups.proof import Outcome, Proof
+from storage.backups.proven import last_proven
 from storage.backups.record import BackupKind, BackupState
 from storage.backups.retention import Kept, Plan
 from storage.errors import Invalid
@@ -159,6 +162,16 @@ def test_a_policy_with_a_number_that_cannot_be_is_refused() -> None:
     for wrong in ({"days": 0}, {"minimum": 0}, {"keep_last": -1}, {"most_bytes": 5}, {"snapshot_days": 0}):
         with pytest.raises(Invalid):
             Policy(database="shop", **wrong).checked()
+
+
+def test_a_proof_of_an_uploaded_archive_says_nothing_of_the_database() -> None:
+    proof = Proof(at=NOON, outcome=Outcome.PART, seconds=1.0)
+    ours = a_backup("shop", at=NOON - timedelta(days=3)).with_(proof=proof)
+    theirs = a_backup("shop", at=NOON, kind=BackupKind.UPLOADED).with_(
+        proof=replace(proof, at=NOON + timedelta(days=1))
+    )
+    assert [known.proven for known in retention.facts([theirs, ours])] == [False, True]
+    assert last_proven([theirs, ours]) == ours
 
 
 def test_the_last_proven_is_read_from_the_record() -> None:

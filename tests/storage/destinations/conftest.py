@@ -25,6 +25,7 @@ def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSe
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Makes destinations of one kind; every test that asks for it is carried out for each kind."""
     if request.param == "folder":
+        (tmp_path / "copies").mkdir()
         return lambda name: parse_url(name, str(tmp_path / "copies" / name))
     server: ObjectServer = request.getfixturevalue("object_server")
     return server.destination

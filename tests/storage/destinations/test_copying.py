@@ -20,6 +20,7 @@ from storage.backups.proof import Outcome, Proof
 from storage.backups.record import BackupRecord, BackupState
 from storage.destinations.destination import Destination, parse_url
 from storage.destinations.store import Store
+from storage.errors import Invalid
 from storage.jobs.model import Job, JobState
 from storage.opening import Storage, open_storage
 from storage.postgres.connection import Connection, connect
@@ -145,6 +146,16 @@ def test_backups_are_copied_from_the_day_on_which_a_destination_is_added(storage
     asked = [job.parameters for job in storage.jobs.active()]
     assert asked == [{"backup_id": after.backup_id, "destination": "new"}]
     assert storage.backups.catalog.get(before.backup_id).copies == ()
+
+
+@pytest.mark.postgres
+def test_a_folder_whose_disk_is_not_mounted_is_no_destination(storage: Storage, tmp_path: Path) -> None:
+    missing = tmp_path / "mnt" / "nas"
+    with pytest.raises(Invalid, match=f"There is no folder {tmp_path}/mnt on the machine of pghaven"):
+        storage.destinations.add(parse_url("nas", str(missing)), by="ana")
+    assert not missing.parent.exists()
+    missing.parent.mkdir()
+    assert storage.destinations.add(parse_url("nas", str(missing)), by="ana").name == "nas"
 
 
 @pytest.mark.postgres

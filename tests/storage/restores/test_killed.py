@@ -194,7 +194,7 @@ def test_a_restore_that_runs_in_another_process_is_left_alone(program: Program, 
         job = until(restoring)
         other.send_signal(signal.SIGSTOP)
         ours.start()
-        ours.settle()
+        ours.upkeep.settle()
         assert (ours.jobs.get(job.job_id).state, ours.restores.all()[0].state) == (
             JobState.RUNNING,
             RestoreState.RUNNING,

@@ -176,6 +176,18 @@ def test_a_paused_schedule_runs_nothing_and_makes_up_for_nothing(bench: Bench) -
     assert bench.states() == ["run"]
 
 
+def test_the_moment_at_which_a_pause_ends_runs(bench: Bench) -> None:
+    end = at(24, second=0)
+    bench.schedules.pause("shop", end, by="ana")
+    for day in (22, 23):
+        bench.look(at(day))
+    assert bench.schedules.of("shop").runs(bench.clock(), count=1)[0].at == end
+    bench.look(end - timedelta(seconds=1))
+    assert bench.slots == []
+    bench.look(end)
+    assert [slot.at for slot in bench.slots] == [end] and bench.states() == ["run"]
+
+
 def test_a_resumed_schedule_goes_on_with_its_next_moment(bench: Bench) -> None:
     bench.schedules.pause("shop", at(30), by="ana")
     bench.clock.moment = at(24, hour=12)
