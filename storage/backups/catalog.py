@@ -63,8 +63,9 @@ class Catalog:
             raise NotFound(say("There is no backup %(id)s.", id=backup_id[:80])) from None
 
     def newest_good(self, database: str, *, besides: str = "") -> BackupRecord | None:
-        """The newest backup that was taken of a database and may be restored, looking at its file first."""
-        for record in self.find(database=database, states={BackupState.COMPLETE}):
+        """The newest backup that was taken of a database and may be restored, looking at its file first. One without
+        the rows of log tables stands back behind those that have them."""
+        for record in sorted(self.find(database=database, states={BackupState.COMPLETE}), key=lambda one: one.no_logs):
             if (
                 record.ours
                 and record.backup_id != besides
@@ -170,12 +171,12 @@ class Catalog:
         return found
 
     def check_newest(self, newest_first: Iterable[BackupRecord]) -> list[BackupRecord]:
-        """The records of one database, with the files looked at down to the newest good one: what a page says of its
-        protection is true at that moment, for one look at a file in most cases."""
+        """The records of one database, with the files looked at down to the newest good one that has all rows: what a
+        page says of its protection is true at that moment, for one look at a file in most cases."""
         checked, found = [], False
         for record in newest_first:
             record = record if found else self.check_file(record)
-            found = found or (record.good and record.ours)
+            found = found or (record.good and record.ours and not record.no_logs)
             checked.append(record)
         return checked
 

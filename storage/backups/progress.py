@@ -89,7 +89,8 @@ class TakeProgress:
                 item_number=self._number or None,
                 item_count=len(self._tables),
                 written=self._written,
-                expected=max(self._expected_bytes, self._written) if self._expected_bytes else None,
+                # An estimate that was too low says nothing any more.
+                expected=self._expected_bytes if (self._expected_bytes or 0) > self._written else None,
                 rows=self._rows_sent(),
                 rate=self._rate() if not self._dump_done else None,
                 seconds_left=elapsed * (total - done) / done if done > total * 0.02 and elapsed > 1 else None,

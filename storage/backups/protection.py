@@ -35,6 +35,7 @@ class DatabaseProtection:
     database: str
     state: Protection
     newest_good: BackupRecord | None = None
+    """With the rows of log tables, where there is one that has them."""
     trouble: BackupRecord | None = None
     """The backup that is to blame: the newest of the failed ones, or the damaged one."""
     failures: int = 0
@@ -68,7 +69,8 @@ def protection(
     running = next(
         (job for job in jobs if job.kind is JobKind.TAKE and job.database == database and not job.ended), None
     )
-    good = next((record for record in newest_first if record.good), None)
+    # One without the rows of log tables is what can be had only where no other is.
+    good = min((record for record in newest_first if record.good), key=lambda record: record.no_logs, default=None)
     whole = next((record for record in newest_first if record.state in TAKEN_WHOLE and not record.let_go), None)
     failed = _failures(newest_first)
     age = now - good.started_at if good else None

@@ -3,6 +3,7 @@ it wants of the server. They note what they find, and ask nobody."""
 
 from __future__ import annotations
 
+from storage.clock import to_text
 from storage.errors import StorageError, say
 from storage.postgres.archive import Archive
 from storage.postgres.programs import Installation, for_restore
@@ -16,7 +17,11 @@ def intact(at: Looked) -> None:
         return
     verified = at.backup.verified
     if verified and verified.good:
-        at.good("archive", say("The archive is intact: SHA-256 equal, read in full."))
+        at.good(
+            "archive",
+            say("The archive was whole when it was last read in full, %(read_at)s. Its SHA-256 is compared again "
+                "before anything is changed.", read_at=to_text(verified.at)),
+        )  # fmt: skip
     else:
         at.note("archive", Light.WARNING, say("The archive was never read in full."), say("Verify the backup first."))
 

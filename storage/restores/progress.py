@@ -113,8 +113,9 @@ class RestoreProgress:
                 item=self._item,
                 item_number=len(self._checked) or self._tables_begun() or None,
                 item_count=len(self._tables),
-                written=int(written),
-                expected=sum(facts.bytes for facts in self._tables.values()),
+                # Said while rows arrive: of indexes and the comparison it says nothing.
+                written=int(written) if not self._loaded else None,
+                expected=sum(facts.bytes for facts in self._tables.values()) if not self._loaded else None,
                 rows=round(rows),
                 rate=self._rate(written) if not self._loaded else None,
                 seconds_left=left,

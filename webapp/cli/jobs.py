@@ -25,6 +25,7 @@ def jobs() -> None:
 def list_(active: bool, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
     with opened() as storage:
+        storage.jobs.mark_interrupted()  # one whose process is gone does not run
         found = [job for job in storage.jobs.newest_first() if not (active and job.ended)][:limit]
     if as_json:
         return answers.document([_facts(job) for job in found])
@@ -46,6 +47,7 @@ def list_(active: bool, limit: int, as_json: bool) -> None:
 def show(job_id: str, lines: int, as_json: bool) -> None:
     """Show one job: steps, progress, the end of its log."""
     with opened() as storage:
+        storage.jobs.mark_interrupted()
         job = storage.jobs.get(job_id)
         log = storage.jobs.log(job_id, last=lines) if lines else []
     if as_json:

@@ -15,6 +15,7 @@ from storage.opening import Storage
 from storage.restores.plan import Light, RestorePlan, TableChange
 from storage.restores.record import RestoreRecord
 from storage.restores.request import Mode, Part, RestoreRequest
+from storage.restores.undo import UndoPlan
 from webapp.cli import answers, destinations, foreground, refusals
 from webapp.cli.audited import audited
 from webapp.cli.program import opened
@@ -117,8 +118,9 @@ def run(request: RestoreRequest, destination: str, identity: Path | None, yes: b
 @restores.command()
 @click.argument("restore_id", metavar="ID")
 @click.option("--drop", is_flag=True, help="Do not keep the database that was restored.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @answers.with_json
-def undo(restore_id: str, drop: bool, as_json: bool) -> int:
+def undo(restore_id: str, drop: bool, yes: bool, as_json: bool) -> int:
     """Undo the restore ID: the database that it kept gets its name back.
 
     What was restored is kept as NAME_undone_TIME. Where the kept database is gone, the snapshot that was taken before
@@ -126,6 +128,8 @@ def undo(restore_id: str, drop: bool, as_json: bool) -> int:
     """
     with opened() as storage:
         storage.upkeep.settle()
+        if not yes:
+            _ask_for_undo(storage.restores.plan_undo(restore_id), drop=drop)
         job, ours = storage.restores.undo(restore_id, by=answers.who(), drop=drop, background=False)
         audited(storage, "restore_undo_requested", storage.restores.get(restore_id).target, restore=restore_id,
                 drop=drop, job=job.job_id)  # fmt: skip
@@ -209,6 +213,23 @@ def _typed(name: str) -> str:
             advice=say("Add --yes to drop %(database)s.", database=name),
         )
     return str(click.prompt(f"Type {name} to drop it", err=True))
+
+
+def _ask_for_undo(planned: UndoPlan, *, drop: bool) -> None:
+    planned.refuse_if_blocked()
+    name = planned.request.target
+    if planned.request.mode is Mode.TABLES:
+        what = (
+            f"Give the tables of {name} back the rows from before? Those of now are in a snapshot that is taken first."
+        )
+    elif drop and planned.swaps:
+        what = f"Make {name} what it was before? The database of now is dropped, with all that was written since."
+    else:
+        what = f"Make {name} what it was before? The database of now is kept beside it."
+    answers.confirm(
+        what,
+        advice=say("Add --yes to undo the restore of %(database)s.", database=name),
+    )
 
 
 _ASKED = ("into", "replace", "on", "no_logs", "schema_only", "tables", "data_only", "merge")

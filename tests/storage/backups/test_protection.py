@@ -14,8 +14,8 @@ def judged(*records: BackupRecord, jobs: tuple[Job, ...] = (), database: str = "
     return protection(database, records, jobs, now=NOON)
 
 
-def hours_ago(hours: float, state: BackupState = BackupState.COMPLETE) -> BackupRecord:
-    return a_backup(at=NOON - timedelta(hours=hours), state=state)
+def hours_ago(hours: float, state: BackupState = BackupState.COMPLETE, *, no_logs: bool = False) -> BackupRecord:
+    return a_backup(at=NOON - timedelta(hours=hours), state=state, no_logs=no_logs)
 
 
 def test_a_good_backup_of_last_night_protects() -> None:
@@ -72,6 +72,15 @@ def test_when_the_newest_backup_is_damaged_or_missing_the_one_before_is_named() 
     for state in (BackupState.DAMAGED, BackupState.MISSING):
         standing = judged(good, bad := hours_ago(7, state))
         assert (standing.state, standing.trouble, standing.newest_good) == (Protection.DAMAGED, bad, good)
+
+
+def test_a_backup_without_log_rows_stands_back_behind_one_that_has_them() -> None:
+    whole = hours_ago(30)
+    assert judged(whole, hours_ago(1, no_logs=True)).newest_good == whole
+    assert judged(hours_ago(60), hours_ago(1, no_logs=True)).state is Protection.LATE
+    standing = judged(older := hours_ago(60, no_logs=True), hours_ago(70, no_logs=True))
+    assert (standing.newest_good, standing.state) == (older, Protection.LATE)
+    assert judged(hours_ago(1, no_logs=True)).state is Protection.PROTECTED
 
 
 def test_an_older_damaged_backup_does_not_make_the_database_unprotected() -> None:

@@ -48,7 +48,10 @@ def test_rows_copied_and_finished_entries_move_the_bar() -> None:
         act()
         shown.append(progress.value("load").done)
     progress.hashed(1_000_000)
+    assert progress.value("load").expected == 10_008_192
     progress.loaded()
+    compared = progress.value("compare")
+    assert (compared.written, compared.expected) == (None, None)  # all have arrived, while the bar goes on
     for table in BACKUP.tables:
         progress.checked(table)
     last = progress.value("compare")

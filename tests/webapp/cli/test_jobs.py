@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from storage.clock import utc_now
 from storage.errors import say
 from storage.jobs.model import JobState, Step
@@ -22,6 +24,15 @@ def test_the_step_at_which_a_job_ended_is_told_from_those_that_never_began(termi
     store.save(job)
     shown = terminal("jobs", "show", job.job_id).good().out
     assert [line.split() for line in shown.splitlines()[1:4]] == [["done", "one"], ["failed", "two"], ["–", "three"]]
+
+
+@pytest.mark.parametrize("verb", ["list", "show"])
+def test_a_job_whose_process_was_killed_does_not_run(terminal: Terminal, verb: str) -> None:
+    store = JobStore(terminal.folder / "metadata" / "jobs", locks=FileLocks(terminal.folder / "locks"), clock=utc_now)
+    job = a_job(state=JobState.RUNNING)
+    store.save(job)
+    shown = terminal("jobs", verb, *([job.job_id] if verb == "show" else [])).good().out
+    assert "interrupted" in shown and "running" not in shown.replace("while this job was running", "")
 
 
 def test_a_job_that_is_not_there_is_called_a_job(terminal: Terminal) -> None:

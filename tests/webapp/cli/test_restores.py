@@ -121,7 +121,7 @@ def test_a_backup_goes_to_the_server_of_another_database_and_leaves_its_own_alon
         done = with_shop(*command, "--replace", "--yes").good().json
         assert (done["target"], done["on"], rows(branch, "orders")) == ("branch", "branch", 200)
         assert rows(branch.to(done["kept_as"]), "orders") == 1
-        with_shop("restores", "undo", done["id"]).good()
+        with_shop("restores", "undo", done["id"], "--yes").good()
         assert (rows(branch, "orders"), rows(shop, "orders")) == (1, 0)
     finally:
         second.stop()
@@ -147,9 +147,11 @@ def test_a_restore_is_undone_and_what_it_kept_is_listed_and_dropped(
     done = with_shop("restores", "run", backup_id, "--replace", "--yes", "--json").good().json
     assert done["snapshot_id"] and rows(shop, "orders") == 200
     assert [kept["kept_as"] for kept in with_shop("restores", "kept", "--json").good().json] == [done["kept_as"]]
-    back = with_shop("restores", "undo", done["id"], "--json").good().json
+    asked = with_shop("restores", "undo", done["id"], "--json")
+    assert asked.code == 8 and "--yes" in asked.json["error"]["advice"] and rows(shop, "orders") == 200
+    back = with_shop("restores", "undo", done["id"], "--yes", "--json").good().json
     assert (back["mode"], back["undoes"], rows(shop, "orders")) == ("undo", done["id"], 50)
-    assert with_shop("restores", "undo", done["id"]).code == 4
+    assert with_shop("restores", "undo", done["id"], "--yes").code == 4
     assert with_shop("restores", "drop", back["id"]).code == 8  # no terminal to type at
     with_shop("restores", "drop", back["id"], "--yes").good()
     assert with_shop("restores", "kept", "--json").good().json == []

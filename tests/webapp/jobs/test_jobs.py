@@ -227,6 +227,17 @@ def test_what_has_ended_joins_the_list_below(admin: Browser, storage: Storage, j
     assert "hub is backed up" in part
 
 
+def test_a_restore_into_a_new_database_is_not_told_as_one_of_the_present(admin: Browser, storage: Storage) -> None:
+    request = {"backup_id": "20261122T131405Z-abcdef", "mode": "new", "target": "shop_20261122"}
+    job = a_job(JobKind.RESTORE, database="shop", state=JobState.RUNNING, parameters={"request": request})
+    keep_job(storage, job)
+    said = text(admin.get(f"/jobs/{job.job_id}").text)
+    assert "Restoring a backup into shop_20261122" in said
+    assert "Everything goes into a new database, shop_20261122, and is compared there. Nothing else is changed." in said
+    ended(storage, job)
+    assert "Data restored into shop_20261122" in text(admin.get(f"/jobs/{job.job_id}").text)
+
+
 def test_a_restore_that_failed_says_first_what_happened_to_the_data(
     admin: Browser, storage: Storage, clock: StandingClock
 ) -> None:

@@ -47,7 +47,11 @@ def test_a_plan_for_a_new_database_replaces_nothing(ana: Browser, shop: Storage,
     proposed = re.search(r'id="into" name="into" value="([^"]+)"', page)
     assert proposed and proposed[1].startswith(backup.source.database)
     assert "Nothing has been changed yet." in said and "Nothing is replaced." in said
-    assert "The archive is intact" in said and "Checked beforehand" in said and "How it goes" in said
+    assert (
+        "The archive was whole when it was last read in full" in said
+        and "Checked beforehand" in said
+        and "How it goes" in said
+    )
     assert f"into the new database {proposed[1]}? Nothing is overwritten." in said
     assert 'name="typed"' not in page
     assert restores_asked_for(shop) == []
