@@ -11,6 +11,7 @@ import psycopg
 
 from storage.alerts.facts import DatabaseLook, JobEnd, Look, Taken
 from storage.alerts.migration import LegacySetting
+from storage.audit import Audit
 from storage.backups.catalog import Catalog
 from storage.backups.protection import Protection, protection
 from storage.backups.record import BackupRecord, BackupState
@@ -36,13 +37,14 @@ class Lookout:
         catalog: Catalog,
         jobs: JobStore,
         schedules: Schedules,
+        audit: Audit,
         settings: Settings,
         clock: Clock,
         databases: Callable[[], list[DatabaseProfile]],
         profile_of: Callable[[str], DatabaseProfile],
     ) -> None:
         self._catalog, self._jobs, self._schedules = catalog, jobs, schedules
-        self._settings, self._clock = settings, clock
+        self._audit, self._settings, self._clock = audit, settings, clock
         self._databases, self._profile_of = databases, profile_of
 
     def job_end(self, job: Job) -> JobEnd:
@@ -95,6 +97,7 @@ class Lookout:
             ),
             disk_free=disk.free if disk else None,
             disk_total=disk.total if disk else None,
+            audit_faults=self._audit.looked[1].count if self._audit.looked else 0,
         )
 
     def _look_at(

@@ -515,6 +515,7 @@ class Storage:
             catalog=self.backups.catalog,
             jobs=self.jobs,
             schedules=self.schedules,
+            audit=self.audit,
             settings=self.settings,
             clock=self.clock,
             databases=self.databases.all,

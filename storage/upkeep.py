@@ -92,6 +92,7 @@ class Upkeep:
         ticker.every(MINUTE, "exports that were kept for long enough", self.logs.exports.sweep)
         ticker.every(COPIES_SECONDS, "a look at the copies", self.copying.look)
         ticker.every(HOUR, "old copies", self._expire_copies)
+        ticker.every(HOUR, "a look at the audit log", self.audit.look)
         ticker.every(MINUTE, "a look at what is to be told", lambda: self.alerts.look(self.lookout.look))
         ticker.every(EMBEDDED_SECONDS, "a look at the embedded server", self._keep_embedded)
         if self.redis:

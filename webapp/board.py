@@ -140,7 +140,7 @@ def read_board(storage: Storage, *, days: int = 30) -> Board:
         now=now,
         redis_trouble=storage.redis.trouble if storage.redis else "",
         uncopied=uncopied(storage.destinations.all(), newest),
-        unreached=_unreached(storage),
+        unreached=unreached(storage),
     )
 
 
@@ -161,7 +161,8 @@ def _failed_at(record: BackupRecord, destination: Destination) -> bool:
     )  # fmt: skip
 
 
-def _unreached(storage: Storage) -> tuple[str, ...]:
+def unreached(storage: Storage) -> tuple[str, ...]:
+    """The names of alert targets whose last delivery did not arrive."""
     last = storage.alerts.last_deliveries()
     return tuple(
         target.name

@@ -75,6 +75,8 @@ class Look:
     databases: tuple[DatabaseLook, ...] = ()
     disk_free: int | None = None
     disk_total: int | None = None
+    audit_faults: int = 0
+    """Places at which the audit log is not as it was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

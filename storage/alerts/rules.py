@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from storage.alerts.facts import DatabaseLook, JobEnd, Look, Standing, Taken, Trouble
 from storage.alerts.model import Alert, Event, Limits
 from storage.clock import to_text
-from storage.errors import Message, say
+from storage.errors import Message, say, say_count
 
 AGAIN_AFTER = timedelta(hours=24)
 FEWEST_ROWS = 100
@@ -28,6 +28,8 @@ class Decided:
     standing: Standing
 
 
+_AUDIT = "audit:"
+"""An audit log that was changed stays so: each number of places is told once."""
 _STANDING_KINDS = frozenset({"take", "verify", "prove", "copy"})
 """Jobs whose failure stands until one of the same sort ends well. A restore is done once, and is told each time."""
 
@@ -64,7 +66,8 @@ def of_look(look: Look, standing: Standing, limits: Limits) -> Decided:
     alerts: list[Alert] = []
     for key, alert, mended in _looked_at(look, standing, limits):
         told = standing.troubles.get(key)
-        if alert is not None and (told is None or look.at - told.told_at >= AGAIN_AFTER):
+        again = told is not None and look.at - told.told_at >= AGAIN_AFTER and not key.startswith(_AUDIT)
+        if alert is not None and (told is None or again):
             alerts.append(alert)
             standing = standing.with_trouble(key, _told(told, alert))
         elif alert is None and told is not None:
@@ -237,6 +240,8 @@ def _looked_at(look: Look, standing: Standing, limits: Limits) -> Iterable[tuple
         yield f"late:{name}", _late(database, look.at), say("there is a new good backup")
         yield f"damaged:{name}", _damaged(database, look.at), say("the newest backup is good")
         yield f"not_proven:{name}", _not_proven(database, look.at, limits), say("a backup was proven again")
+    if look.audit_faults:
+        yield f"{_AUDIT}{look.audit_faults}", _audit(look), say("the audit log is whole again")
     yield "disk:", _disk(look, limits, told="disk:" in standing.troubles), say("there is room on the disk again")
 
 
@@ -279,6 +284,19 @@ def _not_proven(database: DatabaseLook, now: datetime, limits: Limits) -> Alert 
         title=say("%(database)s: no backup was proven for %(days)s days", database=database.name, days=days),
         lines=(say("Its backups are there and were read back. That one can be restored was not tried for so long."),),
     )
+
+
+def _audit(look: Look) -> Alert:
+    return Alert(
+        event=Event.FAILED,
+        at=look.at,
+        title=say("The audit log is not as it was written"),
+        lines=(
+            say_count("Lines were changed, removed or put in, at %(count)s place.",
+                      "Lines were changed, removed or put in, at %(count)s places.", count=look.audit_faults),
+            say("Backups are not touched by this. pghaven audit verify names the places; look who could write them."),
+        ),
+    )  # fmt: skip
 
 
 def _disk(look: Look, limits: Limits, *, told: bool) -> Alert | None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class Audit:
 
     def __init__(self, folder: Path, *, clock: Clock, locks: FileLocks) -> None:
         self.folder, self._clock, self._locks = folder, clock, locks
+        self.looked: tuple[datetime, Verdict] | None = None
+        """When everything was read last, and what was found; None before the first look."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def record(
@@ -65,6 +68,14 @@ class Audit:
             head = self._head()
             files = [(path, path.stat().st_size) for path in self._files()]
         return verify(files, head)
+
+    def look(self) -> tuple[datetime, Verdict]:
+        """Read everything, and remember what was found: those who show it do not read it again each time."""
+        now, verdict = self._clock(), self.verify()
+        if not verdict.good:
+            logger.error("the audit log is not as it was written: %s places", verdict.count)
+        self.looked = now, verdict
+        return now, verdict
 
     def _files(self) -> list[Path]:
         """The months, oldest first."""

@@ -84,6 +84,10 @@ class Collector(BaseCollector):
         if heartbeat is not None:
             age = (self._storage.clock() - heartbeat).total_seconds()
             yield GaugeMetricFamily("pghaven_schedule_heartbeat_age_seconds", "Since the schedule thread ticked", age)
+        if (looked := self._storage.audit.looked) is not None:
+            yield GaugeMetricFamily(
+                "pghaven_audit_faults", "Places at which the audit log is not as it was written", looked[1].count
+            )
         usage = shutil.disk_usage(self._storage.settings.data_folder)
         yield GaugeMetricFamily("pghaven_disk_free_bytes", "Free on the disk of the data folder", usage.free)
         yield GaugeMetricFamily("pghaven_disk_size_bytes", "Size of the disk of the data folder", usage.total)

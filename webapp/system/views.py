@@ -20,6 +20,7 @@ from storage.secret import Secret
 from webapp.current import storage
 from webapp.formats import age, size, size_text
 from webapp.permissions import requires
+from webapp.system import outward
 from webapp.system.blueprint import bp
 from webapp.system.check import Check
 
@@ -42,6 +43,7 @@ def show() -> str:
     settings, places = open_storage.settings, open_storage.places
     embedded = open_storage.embedded
     checks = [_programs(), _broken(), _space(settings.data_folder), _scheduler(), _embedded(), _redis()]
+    checks += [outward.destinations(), outward.alerts(), outward.audit()]
     return render_template(
         "system/show.html",
         checks=[check for check in checks if check],

@@ -165,6 +165,15 @@ def test_a_disk_at_the_limit_is_not_told_to_and_fro() -> None:
     assert events == [(9, Event.DISK), (12, Event.RECOVERED)]
 
 
+def test_an_audit_log_that_was_changed_is_told_once_for_each_number_of_places() -> None:
+    standing, events = Standing(), []
+    for day, faults in enumerate((0, 1, 1, 1, 3, 3)):
+        decided = rules.of_look(a_look(at=NOON + timedelta(days=day), audit_faults=faults), standing, LIMITS)
+        standing = Standing.from_json(decided.standing.to_json())
+        events += [(day, event) for event in told(decided) if "audit log" in str(decided.alerts[0].title)]
+    assert events == [(1, Event.FAILED), (4, Event.FAILED)]
+
+
 def test_the_trouble_of_a_database_that_is_removed_is_forgotten_without_a_word() -> None:
     first = rules.of_look(a_look(replace(WELL, late=True)), Standing(), LIMITS)
     gone = rules.of_look(a_look(replace(WELL, name="blog")), first.standing, LIMITS)
