@@ -54,8 +54,8 @@ def wants_fragment() -> bool:
 
 
 def wants_json() -> bool:
-    """Whether a program asks: under /api/, with a token, or by its Accept header."""
-    if request.path.startswith("/api/") or bearer_token() is not None:
+    """Whether a program asks: under /api/, for the metrics, with a token, or by its Accept header."""
+    if request.path.startswith("/api/") or request.path == "/metrics" or bearer_token() is not None:
         return True
     accepted = request.accept_mimetypes
     return accepted["application/json"] > accepted["text/html"]

@@ -89,7 +89,9 @@ class Pings:
             if pause and self._stopping.wait(pause):
                 break
             try:
-                urllib.request.urlopen(url, timeout=PATIENCE).close()  # noqa: S310  # `checked_url` lets http(s) in only
+                # `checked_url` lets http(s) in only.
+                asked = urllib.request.Request(url, headers={"User-Agent": "pghaven"})  # noqa: S310
+                urllib.request.urlopen(asked, timeout=PATIENCE).close()  # noqa: S310
                 return
             except (urllib.error.URLError, OSError, ValueError) as failure:
                 error = failure

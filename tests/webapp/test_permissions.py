@@ -19,6 +19,7 @@ PUBLIC |= {"api.document.document"}
 """What is open to everybody. A new one is a decision, to be made here."""
 
 ENDS_THE_SESSION = {"accounts.logout", "accounts.reset_password", "accounts.change_password", "accounts.remove"}
+FOR_PROGRAMS = ("/api/", "/metrics")
 
 
 def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:
@@ -48,7 +49,7 @@ def test_nothing_that_is_not_public_opens_to_a_stranger(app: Flask, client: Brow
         if endpoint in PUBLIC:
             continue
         response = client.open(path, method=method)
-        if path.startswith("/api/"):
+        if path.startswith(FOR_PROGRAMS):
             assert response.status_code == 401 and response.is_json, f"{method} {path}"
         else:
             assert response.status_code == 303, f"{method} {path}: {response.status_code}"
@@ -57,7 +58,7 @@ def test_nothing_that_is_not_public_opens_to_a_stranger(app: Flask, client: Brow
 
 def test_a_fragment_sends_a_stranger_to_the_sign_in_as_a_whole_page(app: Flask, client: Browser) -> None:
     for endpoint, method, path in addresses(app):
-        if endpoint in PUBLIC or path.startswith("/api/"):
+        if endpoint in PUBLIC or path.startswith(FOR_PROGRAMS):
             continue
         headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/jobs?page=2"}
         response = client.open(path, method=method, headers=headers)

@@ -23,6 +23,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.asked: queue.Queue[str] = queue.Queue()
+        self.agents: set[str | None] = set()
         self.refusals = 0
         watcher = self
 
@@ -32,6 +33,7 @@ class Watcher:
                 watcher.refusals -= refused
                 self.send_response(503 if refused else 200)
                 self.end_headers()
+                watcher.agents.add(self.headers["User-Agent"])
                 if not refused:
                     watcher.asked.put(self.path)
 
@@ -63,6 +65,7 @@ def test_it_is_told_of_the_beginning_and_the_end(watcher: Watcher) -> None:
     told.job_began(a_job(database="wiki", parameters=SLOT))
     asked = [watcher.asked.get(timeout=10) for _ in range(4)]
     assert asked == ["/ping/abc/start", "/ping/abc", "/ping/abc/fail", "/ping/abc/fail"]
+    assert watcher.agents == {"pghaven"}
     told.stop()
     assert watcher.asked.empty()
 
