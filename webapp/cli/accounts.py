@@ -24,21 +24,28 @@ def list_(as_json: bool) -> None:
     """List accounts, with their open sessions and tokens."""
     with opened() as storage:
         found = [
-            {
-                "name": account.name,
-                "role": account.role.value,
-                "created_at": to_text(account.created_at),
-                "sessions": len(storage.accounts.sessions.of(account.name)),
-                "tokens": len(storage.accounts.tokens_of(account.name)),
-            }
+            (account, len(storage.accounts.sessions.of(account.name)), len(storage.accounts.tokens_of(account.name)))
             for account in storage.accounts.all()
         ]
     if as_json:
-        return answers.document(found)
+        return answers.document(
+            [
+                {
+                    "name": account.name,
+                    "role": account.role.value,
+                    "created_at": to_text(account.created_at),
+                    "sessions": sessions,
+                    "tokens": tokens,
+                }
+                for account, sessions, tokens in found
+            ]
+        )
     if not found:
         return answers.line("No accounts yet. The first is made with the link that pghaven serve prints.")
-    headings = ("name", "role", "created_at", "sessions", "tokens")
-    rows = [[str(account[heading]) for heading in headings] for account in found]
+    rows = [
+        (account.name, account.role.value, answers.moment(account.created_at), str(sessions), str(tokens))
+        for account, sessions, tokens in found
+    ]
     return answers.table(("NAME", "ROLE", "SINCE", "SESSIONS", "TOKENS"), rows, right=("SESSIONS", "TOKENS"))
 
 

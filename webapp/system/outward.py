@@ -59,4 +59,4 @@ def audit() -> Check:
             say("Verify it on its page, which names the places; look who could write its files."),
         )
     lines = ngettext("%(lines)s line", "%(lines)s lines", verdict.lines, lines=number(verdict.lines))
-    return Check("complete", say("The audit log is as it was written"), f"{lines}, {ago}")
+    return Check("complete", say("The audit log is as it was written"), gettext(", ").join((lines, ago)))
