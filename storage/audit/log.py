@@ -53,7 +53,7 @@ class Audit:
         except OSError:
             logger.exception("the audit log could not be written: %s", json.dumps(said, ensure_ascii=False))
         fields = {"action": action, "actor": actor, "subject": subject, "result": result}
-        logger.info("%s %s by %s: %s", action, subject, actor or "nobody", result, extra=fields)
+        logger.info("%s %s by %s: %s", action, subject, actor or "pghaven", result, extra=fields)
 
     def newest_first(self) -> Iterator[Event]:
         """Every event whose line can be read; those that cannot are left to `verify`."""

