@@ -103,6 +103,12 @@ def confirm(question: str, *, advice: Message) -> None:
     click.confirm(question, abort=True, err=True)
 
 
+def confirm_where_asked(question: str) -> None:
+    """The same before what has a way back: where there is nobody to ask, it is done."""
+    if sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
+
+
 def who() -> str:
     """The person at the terminal, as records name them."""
     try:

@@ -74,12 +74,11 @@ def add(
     session_store: str | None,
     no_test: bool,
     as_json: bool,
-) -> int:
+) -> None:
     """Look after the database at URL (postgresql://user@host:5432/database) under NAME, and try the connection.
 
     The password may be part of the URL; with -W or --password-stdin it stays out of the list of processes. It is
-    stored encrypted and never shown again. Where the connection fails, NAME is looked after all the same, and the exit
-    code is that of a server that cannot be reached.
+    stored encrypted and never shown again. Where the connection fails, that is said, and NAME is added all the same.
     """
     connection = parse_url(url)
     if ask or password_stdin:
@@ -105,22 +104,16 @@ def add(
             **({"session_store": shown_address(store)} if store else {}),
         )
         test = None if no_test else storage.databases.test(connection)
-    good = test is None or test.good
-    code = refusals.DONE if good else refusals.exit_code_of_kind("Unreachable")
     if as_json:
-        tested = {"test": _test_facts(test)} if test else {"test": None}
-        answers.document(_facts(profile) | tested | ({} if good or not test else _trouble(test, code)))
-        return code
+        return answers.document(_facts(profile) | {"test": _test_facts(test) if test else None})
     answers.line(f"Added {profile.name}: {connection.dbname} on {connection.address}.")
     if test:
         answers.note(_test_words(test))
-    if good:
-        answers.line(f"To take its first backup: pghaven backups take {profile.name}")
-    else:
-        answers.note(
-            f"It is looked after, but nothing can be backed up yet. To try again: pghaven databases test {name}"
-        )
-    return code
+    if test is None or test.good:
+        return answers.line(f"To take its first backup: pghaven backups take {profile.name}")
+    return answers.note(
+        f"Nothing of it can be backed up before that is mended. To try again: pghaven databases test {name}"
+    )
 
 
 @databases.command()
@@ -178,7 +171,9 @@ def test(target: str, as_json: bool) -> int:
     good = result.good
     code = refusals.DONE if good else refusals.exit_code_of_kind("Unreachable")
     if as_json:
-        answers.document(_test_facts(result) | ({} if good else _trouble(result, code)))
+        facts = _test_facts(result)
+        trouble = {"kind": "Unreachable", "exit_code": code, "message": facts["message"], "words": result.words}
+        answers.document(facts if good else {"error": trouble, **facts})
     else:
         (answers.line if good else answers.note)(_test_words(result))
     return code
@@ -265,10 +260,6 @@ def _test_facts(result: ConnectionTest) -> dict[str, Any]:
         "server_version": result.server_version,
         "seconds": result.seconds,
     }
-
-
-def _trouble(result: ConnectionTest, code: int) -> dict[str, Any]:
-    return {"error": {"kind": "Unreachable", "exit_code": code, "message": str(result.message), "words": result.words}}
 
 
 def _test_words(result: ConnectionTest) -> str:

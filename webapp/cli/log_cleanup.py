@@ -61,7 +61,7 @@ def cleanup(
             _say_preview(preview, as_json=as_json)
             return refusals.DONE
         if not yes and preview.rows:
-            _ask(preview, as_json=as_json)
+            _ask(preview, as_json=as_json, archived=archive is not None)
         job, ours = storage.logs.cleanup.start(
             name, preview.request, by=answers.who(), archive=_destination(archive), form=ArchiveFormat(form),
             background=False,
@@ -163,8 +163,10 @@ def _destination(choice: str | None) -> str | None:
     return "" if choice == HERE else choice
 
 
-def _ask(preview: Preview, *, as_json: bool) -> None:
+def _ask(preview: Preview, *, as_json: bool, archived: bool) -> None:
     if as_json or not sys.stdin.isatty():
+        if archived:
+            return  # they can be put back
         raise Denied(
             say("This has to be confirmed, and there is no terminal to ask."),
             effect=NOTHING_DELETED,

@@ -226,10 +226,10 @@ def _ask_for_undo(planned: UndoPlan, *, drop: bool) -> None:
         what = f"Make {name} what it was before? The database of now is dropped, with all that was written since."
     else:
         what = f"Make {name} what it was before? The database of now is kept beside it."
-    answers.confirm(
-        what,
-        advice=say("Add --yes to undo the restore of %(database)s.", database=name),
-    )
+    if drop and planned.swaps:
+        answers.confirm(what, advice=say("Add --yes to drop the %(database)s of now.", database=name))
+    else:
+        answers.confirm_where_asked(what)
 
 
 _ASKED = ("into", "replace", "on", "no_logs", "schema_only", "tables", "data_only", "merge")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -10,7 +9,6 @@ import click
 from storage.backups.policies import BOUNDS, Policy
 from storage.backups.retention import Plan
 from storage.clock import to_text
-from storage.errors import Denied, say
 from storage.opening import Storage
 from webapp.cli import answers, foreground, refusals
 from webapp.cli.audited import audited
@@ -50,14 +48,9 @@ def run(name: str, yes: bool, as_json: bool) -> int:
     with opened() as storage:
         storage.databases.get(name)
         plan = storage.retention.preview(name)
-        if plan.expired and not yes:
-            if as_json or not sys.stdin.isatty():
-                raise Denied(
-                    say("This has to be confirmed, and there is no terminal to ask."),
-                    advice=say("Add --yes to go ahead."),
-                )
+        if plan.expired and not yes and not as_json:
             _print(storage, plan, expired_only=True)
-            click.confirm(f"Move {len(plan.expired)} to the trash?", abort=True, err=True)
+            answers.confirm_where_asked(f"Move {len(plan.expired)} to the trash?")
         only = [one.backup_id for one in plan.expired]
         job, ours = storage.retention.run(name, by=answers.who(), only=only, background=False)
         job = foreground.carry_out(storage, job, ours=ours)

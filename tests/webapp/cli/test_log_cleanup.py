@@ -72,7 +72,7 @@ def test_every_option_is_a_condition(
 
 
 def test_archived_rows_are_listed_and_put_back(terminal: Terminal, hub: Connection) -> None:
-    done = terminal("logs", "cleanup", "hub", *OLD, "--yes", "--archive", "--format", "ndjson", "--json").good().json
+    done = terminal("logs", "cleanup", "hub", *OLD, "--archive", "--format", "ndjson", "--json").good().json
     assert done["archived"] == done["rows"] == 8
     [archive] = terminal("logs", "archives", "hub", "--json").good().json
     assert archive["id"] == done["archive_id"] and archive["form"] == "ndjson"

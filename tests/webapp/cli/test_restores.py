@@ -147,9 +147,9 @@ def test_a_restore_is_undone_and_what_it_kept_is_listed_and_dropped(
     done = with_shop("restores", "run", backup_id, "--replace", "--yes", "--json").good().json
     assert done["snapshot_id"] and rows(shop, "orders") == 200
     assert [kept["kept_as"] for kept in with_shop("restores", "kept", "--json").good().json] == [done["kept_as"]]
-    asked = with_shop("restores", "undo", done["id"], "--json")
+    asked = with_shop("restores", "undo", done["id"], "--drop", "--json")
     assert asked.code == 8 and "--yes" in asked.json["error"]["advice"] and rows(shop, "orders") == 200
-    back = with_shop("restores", "undo", done["id"], "--yes", "--json").good().json
+    back = with_shop("restores", "undo", done["id"], "--json").good().json
     assert (back["mode"], back["undoes"], rows(shop, "orders")) == ("undo", done["id"], 50)
     assert with_shop("restores", "undo", done["id"], "--yes").code == 4
     assert with_shop("restores", "drop", back["id"]).code == 8  # no terminal to type at
